@@ -1,0 +1,1 @@
+"""carbonpoints: the backend of a personal carbon-inclusive account (碳普惠) at a mobile bank."""

@@ -1,0 +1,55 @@
+"""Cryptography behind one port (M22), so that an SM2/SM3 suite can stand beside the present one.
+
+`Suite` is the port: `mac` over identities and payloads, `digest` for seals. Signing and verifying tokens is
+PyJWT's job and takes its algorithms from the same suite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Protocol
+
+IDENTITY_BYTES = 16
+"""An identity hash keeps 128 bits of its MAC: no collision among 10^15 identities, half the index."""
+
+
+class Suite(Protocol):
+    """What a cryptographic suite offers."""
+
+    name: str
+    token_algorithms: tuple[str, ...]
+
+    def mac(self, key: bytes, message: bytes) -> bytes:
+        """Return the keyed authentication code of `message`, 32 bytes."""
+        ...
+
+    def digest(self, message: bytes) -> bytes:
+        """Return the unkeyed hash of `message`, 32 bytes."""
+        ...
+
+
+class InternationalSuite:
+    """HMAC-SHA-256 and SHA-256; RS256, ES256 and EdDSA tokens."""
+
+    name = "international"
+    token_algorithms = ("RS256", "ES256", "EdDSA")
+
+    def mac(self, key: bytes, message: bytes) -> bytes:
+        """Return HMAC-SHA-256."""
+        return hmac.digest(key, message, "sha256")
+
+    def digest(self, message: bytes) -> bytes:
+        """Return SHA-256."""
+        return hashlib.sha256(message).digest()
+
+
+SUITE: Suite = InternationalSuite()
+
+
+def identity_hash(key: bytes, *parts: str) -> bytes:
+    """Return the keyed hash (16 bytes) that stands for an identity outside its account (M8).
+
+    `parts` are joined by the unit separator, so that no two lists of parts give the same message.
+    """
+    return SUITE.mac(key, "\x1f".join(parts).encode())[:IDENTITY_BYTES]

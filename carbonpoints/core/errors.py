@@ -1,0 +1,77 @@
+"""One error base class with stable codes (RFC 9457); `core.http` turns it into problem+json.
+
+A domain package declares its own subclasses in its `errors.py`. The code is stable and the same in every
+language; title and detail are translated when the answer is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong field: its path (`data.distance_km`, `0.type`), a stable code and a sentence."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class CarbonpointsError(Exception):
+    """Base of every error that a caller may see.
+
+    `code` is the machine-readable name, `status` the HTTP status, `title` one sentence in English that
+    Flask-Babel translates; `params` fill the `%(name)s` places of title and detail.
+    """
+
+    code = "internal"
+    status = 500
+    title = "Something went wrong on our side."
+    retry_after_s: int | None = None
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        fields: Sequence[FieldError] = (),
+        params: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.fields = tuple(fields)
+        self.params = dict(params or {})
+
+
+class InvalidRequest(CarbonpointsError):
+    """A field is missing, malformed or unknown; `fields` names each."""
+
+    code = "invalid_request"
+    status = 422
+    title = "The request has a wrong field."
+
+
+class NotFound(CarbonpointsError):
+    """Nothing there, or not for this caller: the two are not told apart."""
+
+    code = "not_found"
+    status = 404
+    title = "There is nothing here for you."
+
+
+class Conflict(CarbonpointsError):
+    """The request contradicts what is already stored."""
+
+    code = "conflict"
+    status = 409
+    title = "This contradicts what is already stored."
+
+
+class Busy(CarbonpointsError):
+    """A row stayed locked longer than the lock timeout; the same call may be made again."""
+
+    code = "busy"
+    status = 503
+    title = "The account is busy; please try again."
+    retry_after_s = 1
