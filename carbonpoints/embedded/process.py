@@ -1,0 +1,187 @@
+"""One child process: started so that it cannot outlive us, stopped for certain, found again after a crash.
+
+Each child is a session and process group of its own: Ctrl-C in the terminal reaches the supervisor alone,
+which then decides the order of stopping, and a child that hangs is killed with its whole group.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+LAUNCHER = Path(__file__).with_name("launch.py")
+POLL_S = 0.02
+
+
+class EmbeddedError(Exception):
+    """A local server or process cannot run; the message is one line for the person at the terminal."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run. `grace_s` is the time in seconds between `stop_signal` and the end by force."""
+
+    name: str
+    argv: tuple[str, ...]
+    directory: Path
+    log: Path
+    environment: Mapping[str, str]
+    identity: str = "same"
+    """How to appear to the program; see `launch`."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What identifies a process beyond the reuse of its number: the boot and the tick it started at."""
+
+    pid: int
+    started_ticks: int
+    boot: str
+
+
+def spawn(program: Program, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `program` through the launcher; output goes to `log`.
+
+    Call it from the main thread: the kernel ends the child when the thread that started it ends.
+    """
+    command = [
+        *(sys.executable, "-I", "-S", str(LAUNCHER)),
+        *(str(os.getpid()), str(int(program.stop_signal)), program.identity),
+        *program.argv,
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=program.directory,
+        env=dict(program.environment),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def run(program: Program) -> None:
+    """Run `program` to its end; EmbeddedError with the last line it wrote when it fails."""
+    with program.log.open("ab") as log:
+        status = spawn(program, log).wait()
+    if status != 0:
+        raise EmbeddedError(f"{program.name} failed: {last_line(program.log)} (see {program.log})")
+
+
+class Child:
+    """A program that is kept running; its pid file in `run_directory` outlives a crash of ours."""
+
+    def __init__(self, program: Program, run_directory: Path) -> None:
+        self.program = program
+        self.pid_file = run_directory / f"{program.name}.pid"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the running process, or None."""
+        return self._process.pid if self._process is not None and self.is_running() else None
+
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the program, after ending what an earlier, crashed run of ours may have left of it."""
+        end_leftover(self.pid_file, self.program.stop_signal, self.program.grace_s)
+        with self.program.log.open("ab") as log:
+            self._process = spawn(self.program, log)
+        self.pid_file.write_text(json.dumps(vars(_trace(self._process.pid))))
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal and return at once."""
+        if self._process is not None and self.is_running():
+            with suppress(ProcessLookupError):
+                self._process.send_signal(self.program.stop_signal)
+
+    def stop(self) -> None:
+        """Stop the program: politely, and after `grace_s` by force with everything in its group."""
+        if self._process is None:
+            return
+        self.ask_to_stop()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(self.program.grace_s)
+        _kill_group(self._process.pid)
+        self._process.wait()
+        self._process = None
+        self.pid_file.unlink(missing_ok=True)
+
+    def failure(self) -> EmbeddedError:
+        """Say in one line why the program is not there."""
+        return EmbeddedError(
+            f"{self.program.name} does not start: {last_line(self.program.log)} (see {self.program.log})"
+        )
+
+
+def end_leftover(pid_file: Path, stop_signal: signal.Signals, grace_s: float) -> None:
+    """End the process that `pid_file` names, if it still is that very process; forget the file."""
+    trace = _read_trace(pid_file)
+    if trace is not None and _trace_or_none(trace.pid) == trace:
+        with suppress(ProcessLookupError):
+            os.kill(trace.pid, stop_signal)
+        deadline = time.monotonic() + grace_s
+        while _trace_or_none(trace.pid) == trace and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        if _trace_or_none(trace.pid) == trace:
+            _kill_group(trace.pid)
+            while _trace_or_none(trace.pid) == trace:
+                time.sleep(POLL_S)
+    pid_file.unlink(missing_ok=True)
+
+
+def last_line(log: Path) -> str:
+    """Line of a log that says what went wrong: the last that looks like an error, or else the last."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "FATAL" in line or "error" in line.lower()]
+    return (errors or lines or ["it said nothing"])[-1]
+
+
+def installed_package(name: str) -> Path:
+    """Folder of an installed package, found without importing it: these do work when they are imported."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise EmbeddedError(f"{name} is not installed; install it, or set DATABASE_URL and REDIS_URL")
+    return Path(spec.origin).parent
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _read_trace(pid_file: Path) -> Trace | None:
+    try:
+        return Trace(**json.loads(pid_file.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _trace(pid: int) -> Trace:
+    # The name in parentheses may hold anything, so fields are counted from the last parenthesis.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return Trace(pid, int(fields[19]), boot)
+
+
+def _trace_or_none(pid: int) -> Trace | None:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return None if state == "Z" else _trace(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
