@@ -1,0 +1,1 @@
+"""Account holders, their identifiers, consents and status."""

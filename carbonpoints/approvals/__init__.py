@@ -1,0 +1,1 @@
+"""Change requests and the versions they make: nothing an admin changes changes otherwise."""

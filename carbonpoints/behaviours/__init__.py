@@ -1,0 +1,1 @@
+"""Behaviour events: in by API and file, each to one disposition."""

@@ -1,0 +1,1 @@
+"""The ledger: units, flows, lots, postings, proofs. One door in: `posting`."""

@@ -1,0 +1,188 @@
+"""Events in: identities and claims, payloads, usage of caps and counters, feed jobs (M8, M9, M14, M15, M19)."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, UUID, ExcludeConstraint, Range
+from sqlalchemy.orm import Mapped, mapped_column
+
+from carbonpoints.core.db import Model, distributed_by
+
+Instant = DateTime(timezone=True)
+
+
+class EventSource(Model):
+    """A registered source of events: its CloudEvents `source` and whether it may fill the past."""
+
+    __tablename__ = "event_source"
+    __table_args__ = (UniqueConstraint("programme_id", "uri"), distributed_by("reference"))
+
+    source_id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    programme_id: Mapped[int] = mapped_column(ForeignKey("programme.programme_id"))
+    uri: Mapped[str] = mapped_column(Text)
+    is_backfill: Mapped[bool] = mapped_column(default=False, server_default="false")
+    """Expiry then counts from the booking month instead of the month of the act (M5)."""
+
+
+class IdentityEvent(Model):
+    """Which account an event (source and id) went to, claimed before it is decided (M8)."""
+
+    __tablename__ = "identity_event"
+    __table_args__ = (distributed_by("identity"),)
+
+    event_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    account_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class IdentityClaim(Model):
+    """One act, claimed once (M14): its fingerprint without the person, and the event that claims it.
+
+    `during` is null for an act at a point (a transaction); otherwise no two claims of one fingerprint overlap.
+    """
+
+    __tablename__ = "identity_claim"
+    __table_args__ = (
+        Index(
+            "uq_identity_claim_point",
+            "fingerprint",
+            unique=True,
+            postgresql_where=text("during IS NULL AND state = 'claimed'"),
+        ),
+        ExcludeConstraint(
+            ("fingerprint", "="),
+            ("during", "&&"),
+            name="ex_identity_claim_interval",
+            using="gist",
+            where=text("during IS NOT NULL AND state = 'claimed'"),
+        ),
+        CheckConstraint("state IN ('claimed','released')", name="state"),
+        distributed_by("identity"),
+    )
+
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    event_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    account_id: Mapped[int] = mapped_column(BigInteger)
+    during: Mapped[Range[datetime] | None] = mapped_column(TSTZRANGE)
+    key_version: Mapped[int] = mapped_column(SmallInteger)
+    state: Mapped[str] = mapped_column(Text, server_default="claimed", default="claimed")
+
+
+class IdentityUndecided(Model):
+    """An event that was not decided: only its keyed identity, reason and time remain, for 90 days (M11)."""
+
+    __tablename__ = "identity_undecided"
+    __table_args__ = (Index(None, "received_at"), distributed_by("identity"))
+
+    event_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    account_id: Mapped[int | None] = mapped_column(BigInteger)
+    source_id: Mapped[int | None] = mapped_column(Integer)
+    disposition: Mapped[int] = mapped_column(SmallInteger)
+    received_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class EventPayload(Model):
+    """The inputs of a decision, the only place where they are kept; erasure and retention may delete it (M15)."""
+
+    __tablename__ = "event_payload"
+    __table_args__ = (distributed_by("account"),)
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    account_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    content: Mapped[str] = mapped_column(Text)
+    """Canonical JSON, exactly the bytes under the commitment: source, id, type, time, data."""
+
+
+class Usage(Model):
+    """What an account has used of a cap or counter in a period: count, mg, millicredits and a measured sum."""
+
+    __tablename__ = "usage"
+    __table_args__ = (distributed_by("account"),)
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    meter: Mapped[str] = mapped_column(Text, primary_key=True)
+    """`cap:<code>` or `counter:<behaviour>:<code>`, with `:<party hash>` where it counts per party."""
+    period_start: Mapped[date] = mapped_column(primary_key=True)
+    uses: Mapped[int] = mapped_column(Integer)
+    reduction_mg: Mapped[int] = mapped_column(BigInteger)
+    amount_millicredits: Mapped[int] = mapped_column(BigInteger)
+    measured: Mapped[Any] = mapped_column(Numeric)
+
+
+class FeedJob(Model):
+    """One file of one feed: received, staged whole, credited in chunks; this row is the truth (M19)."""
+
+    __tablename__ = "feed_job"
+    __table_args__ = (
+        CheckConstraint("state IN ('receiving','received','staged','done','failed','cancelled')", name="state"),
+        Index("ix_feed_job_open", "state", postgresql_where=text("state IN ('received','staged')")),
+        distributed_by("reference"),
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(UUID, primary_key=True)
+    programme_id: Mapped[int] = mapped_column(ForeignKey("programme.programme_id"))
+    profile_version_id: Mapped[int] = mapped_column(ForeignKey("version.version_id"))
+    file_name: Mapped[str] = mapped_column(Text)
+    file_bytes: Mapped[int] = mapped_column(BigInteger)
+    file_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    spool_path: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(Instant)
+    staged_at: Mapped[datetime | None] = mapped_column(Instant)
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    staged_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    line_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    event_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    filtered_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    refused_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    lookup_tables: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class FeedChunk(Model):
+    """A part of a staged file: the events of some accounts, in file order, and what became of them."""
+
+    __tablename__ = "feed_chunk"
+    __table_args__ = (
+        Index("ix_feed_chunk_open", "job_id", "chunk_no", postgresql_where=text("outcome IS NULL")),
+        distributed_by("reference"),
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("feed_job.job_id"), primary_key=True)
+    chunk_no: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    bucket: Mapped[int] = mapped_column(SmallInteger)
+    event_count: Mapped[int] = mapped_column(Integer)
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The staged events; emptied once they are decided."""
+    outcome: Mapped[dict[str, int] | None] = mapped_column(JSONB(none_as_null=True))
+    """How many events ended in each disposition; null until decided."""
+
+
+class FeedRefusedLine(Model):
+    """A line that is no event, with its number in the file and the reason."""
+
+    __tablename__ = "feed_refused_line"
+    __table_args__ = (distributed_by("reference"),)
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("feed_job.job_id"), primary_key=True)
+    line_no: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    code: Mapped[str] = mapped_column(Text)
+    field: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str] = mapped_column(Text)
