@@ -119,5 +119,5 @@ def movement_code(flow: int, unit: int, from_kind: int, to_kind: int) -> int:
 def allowed_movements_sql() -> str:
     """Return the CHECK that the database holds: the entry's movement is one of the chart's."""
     codes = ",".join(str(movement_code(*movement)) for movement in sorted(MOVEMENTS))
-    number = "(flow::int << 24 | unit_id::int << 16 | from_kind::int << 8 | to_kind::int)"
+    number = "((flow::int << 24) | (unit_id::int << 16) | (from_kind::int << 8) | to_kind::int)"
     return f"{number} = ANY (ARRAY[{codes}])"
