@@ -15,7 +15,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    Numeric,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -111,19 +110,29 @@ class EventPayload(Model):
 
 
 class Usage(Model):
-    """What an account has used of a cap or counter in a period: count, mg, millicredits and a measured sum."""
+    """What an account has used in one period of one scope: awards, mg and millicredits for the caps (an award
+    of zero uses nothing), and what counters have seen (M7, M23)."""
 
     __tablename__ = "usage"
-    __table_args__ = (distributed_by("account"),)
+    __table_args__ = (
+        CheckConstraint("period IN ('day','month','year')", name="period"),
+        CheckConstraint(
+            "awards >= 0 AND reduction_mg >= 0 AND amount_millicredits >= 0 AND seen >= 0", name="not_negative"
+        ),
+        distributed_by("account"),
+    )
 
     account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    meter: Mapped[str] = mapped_column(Text, primary_key=True)
-    """`cap:<code>` or `counter:<behaviour>:<code>`, with `:<party hash>` where it counts per party."""
+    scope: Mapped[str] = mapped_column(Text, primary_key=True)
+    """The rule's code, or the code of a cap shared by several rules."""
+    period: Mapped[str] = mapped_column(Text, primary_key=True)
     period_start: Mapped[date] = mapped_column(primary_key=True)
-    uses: Mapped[int] = mapped_column(Integer)
+    awards: Mapped[int] = mapped_column(Integer)
     reduction_mg: Mapped[int] = mapped_column(BigInteger)
     amount_millicredits: Mapped[int] = mapped_column(BigInteger)
-    measured: Mapped[Any] = mapped_column(Numeric)
+    seen: Mapped[int] = mapped_column(Integer)
+    tallies: Mapped[dict[str, dict[str, str | int]] | None] = mapped_column(JSONB(none_as_null=True))
+    """Counter code -> party or empty text -> count or exact decimal sum; null where no counter keeps one."""
 
 
 class FeedJob(Model):

@@ -46,13 +46,17 @@ CREATE INDEX ix_identity_undecided_received_at ON identity_undecided (received_a
 
 CREATE TABLE usage (
     account_id BIGINT NOT NULL,
-    meter TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    period TEXT NOT NULL,
     period_start DATE NOT NULL,
-    uses INTEGER NOT NULL,
+    awards INTEGER NOT NULL,
     reduction_mg BIGINT NOT NULL,
     amount_millicredits BIGINT NOT NULL,
-    measured NUMERIC NOT NULL,
-    CONSTRAINT pk_usage PRIMARY KEY (account_id, meter, period_start)
+    seen INTEGER NOT NULL,
+    tallies JSONB,
+    CONSTRAINT pk_usage PRIMARY KEY (account_id, scope, period, period_start),
+    CONSTRAINT ck_usage_period CHECK (period IN ('day','month','year')),
+    CONSTRAINT ck_usage_not_negative CHECK (awards >= 0 AND reduction_mg >= 0 AND amount_millicredits >= 0 AND seen >= 0)
 );
 
 CREATE TABLE event_source (
