@@ -111,13 +111,13 @@ class EventPayload(Model):
 
 class Usage(Model):
     """What an account has used in one period of one scope: awards, mg and millicredits for the caps (an award
-    of zero uses nothing), and what counters have seen (M7, M23)."""
+    of zero uses nothing), and the tallies of counters (M7, M23)."""
 
     __tablename__ = "usage"
     __table_args__ = (
         CheckConstraint("period IN ('day','month','year')", name="period"),
         CheckConstraint(
-            "awards >= 0 AND reduction_mg >= 0 AND amount_millicredits >= 0 AND seen >= 0", name="not_negative"
+            "awards >= 0 AND reduction_mg >= 0 AND amount_millicredits >= 0", name="not_negative"
         ),
         distributed_by("account"),
     )
@@ -130,7 +130,6 @@ class Usage(Model):
     awards: Mapped[int] = mapped_column(Integer)
     reduction_mg: Mapped[int] = mapped_column(BigInteger)
     amount_millicredits: Mapped[int] = mapped_column(BigInteger)
-    seen: Mapped[int] = mapped_column(Integer)
     tallies: Mapped[dict[str, dict[str, str | int]] | None] = mapped_column(JSONB(none_as_null=True))
     """Counter code -> party or empty text -> count or exact decimal sum; null where no counter keeps one."""
 
@@ -140,7 +139,9 @@ class FeedJob(Model):
 
     __tablename__ = "feed_job"
     __table_args__ = (
-        CheckConstraint("state IN ('receiving','received','staged','done','failed','cancelled')", name="state"),
+        CheckConstraint(
+            "state IN ('receiving','received','staged','done','failed','cancelled')", name="state"
+        ),
         Index("ix_feed_job_open", "state", postgresql_where=text("state IN ('received','staged')")),
         distributed_by("reference"),
     )

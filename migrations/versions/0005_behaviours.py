@@ -52,11 +52,10 @@ CREATE TABLE usage (
     awards INTEGER NOT NULL,
     reduction_mg BIGINT NOT NULL,
     amount_millicredits BIGINT NOT NULL,
-    seen INTEGER NOT NULL,
     tallies JSONB,
     CONSTRAINT pk_usage PRIMARY KEY (account_id, scope, period, period_start),
     CONSTRAINT ck_usage_period CHECK (period IN ('day','month','year')),
-    CONSTRAINT ck_usage_not_negative CHECK (awards >= 0 AND reduction_mg >= 0 AND amount_millicredits >= 0 AND seen >= 0)
+    CONSTRAINT ck_usage_not_negative CHECK (awards >= 0 AND reduction_mg >= 0 AND amount_millicredits >= 0)
 );
 
 CREATE TABLE event_source (

@@ -1,0 +1,59 @@
+"""How a line and an event can end: the closed list, in one place (M20)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Disposition(IntEnum):
+    """The one end of every event. The numbers are stored; they never change their meaning."""
+
+    CREDITED = 1
+    PARTLY_CREDITED = 2
+    CAPPED = 3
+    BUDGET_EXHAUSTED = 4
+    INELIGIBLE = 5
+    NO_CONSENT = 6
+    UNKNOWN_ACCOUNT = 7
+    ACCOUNT_FROZEN = 8
+    ACCOUNT_CLOSED = 9
+    UNKNOWN_BEHAVIOUR = 10
+    DUPLICATE = 11
+    CONFLICT = 12
+    STALE = 13
+    CORRECTED = 14
+    REVERSED = 15
+    CLAIMED_ELSEWHERE = 16
+    TOO_LATE = 17
+    FUTURE = 18
+    INVALID = 19
+    UNDER_REVIEW = 20
+    CORRECTION_NOT_ENABLED = 21
+    """A higher revision or a reversal event, until corrections are switched on."""
+
+    @property
+    def code(self) -> str:
+        """The stable code callers see: `partly_credited`."""
+        return self.name.lower()
+
+
+REFUSED = "refused"
+"""A line that is no event: unreadable, or its fields do not fit the profile."""
+FILTERED = "filtered"
+"""A line that the profile's row filter leaves out."""
+
+UNDECIDED = frozenset(
+    {
+        Disposition.NO_CONSENT,
+        Disposition.UNKNOWN_ACCOUNT,
+        Disposition.UNKNOWN_BEHAVIOUR,
+        Disposition.FUTURE,
+        Disposition.INVALID,
+        Disposition.CORRECTION_NOT_ENABLED,
+    }
+)
+"""Nothing was decided: only a keyed identity and the reason remain for a while, and a redelivery is decided
+afresh (M11)."""
+
+ANSWERED_ONLY = frozenset({Disposition.DUPLICATE, Disposition.CONFLICT, Disposition.STALE})
+"""The event was decided before; this delivery changes nothing and is not stored."""

@@ -1,0 +1,261 @@
+"""The rule engine: from attributes to reduction and credits, exactly. Pure.
+
+Two steps, because the second needs the account's lock and the first does not:
+
+- `CompiledRule.assess` looks at the attributes alone: conditions without counters, and the estimate
+  `max(0, baseline - project - leakage)`, exact and rounded down once to whole mg (M12).
+- `CompiledRule.settle` looks at what the account has used: conditions with counters, then the caps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_FLOOR, Decimal
+from typing import NamedTuple
+
+from carbonpoints.rules.definitions import (
+    AttributeDefinition,
+    BehaviourDefinition,
+    ConditionDefinition,
+    CounterDefinition,
+    RuleDefinition,
+)
+from carbonpoints.rules.language import EvaluationError, Expression, Variable, compile_expression
+from carbonpoints.rules.usage import UsageBook, UsageRow, period_start
+
+MG_PER_G = 1000
+GRAMS_TO_MG = Decimal(MG_PER_G)
+NO_AMOUNT = Decimal(0)
+
+
+class Assessment(NamedTuple):
+    """What the attributes alone say: the condition that failed, or the estimate in mg before caps."""
+
+    reason: str | None
+    estimate_mg: int
+    values: dict[str, object]
+
+
+class Outcome(NamedTuple):
+    """What the account gets: why nothing, or how much, and the cap that cut it.
+
+    `trace` is what the arithmetic needs beyond attributes and pinned versions, or None when it needs nothing:
+    `reason`, `counters` (code -> value seen), `cap` (the code that cut last), `left` (what that cap had left).
+    """
+
+    reason: str | None
+    reduction_mg: int
+    amount_millicredits: int
+    cap: str | None
+    trace: dict[str, object] | None
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A compiled counter: which rows it reads, and what an awarded event adds to it."""
+
+    code: str
+    definition: CounterDefinition
+    days: int
+    """Length of a rolling window in days; 0 for calendar periods."""
+
+    @property
+    def period(self) -> str:
+        """The period whose rows keep the tallies."""
+        return "day" if self.days else self.definition.window
+
+    def party(self, values: Mapping[str, object]) -> str:
+        """Return the party an event counts for."""
+        if self.definition.measure.startswith("distinct:"):
+            return str(values.get(self.definition.measure.removeprefix("distinct:")) or "")
+        return str(values.get(self.definition.per) or "") if self.definition.per else ""
+
+    def amount(self, values: Mapping[str, object]) -> Decimal | int:
+        """Return what an event adds."""
+        if not self.definition.measure.startswith("sum:"):
+            return 1
+        value = values.get(self.definition.measure.removeprefix("sum:"))
+        return value if isinstance(value, Decimal) else Decimal(str(value or 0))
+
+    def value(self, scope: str, usage: UsageBook, day: date, values: Mapping[str, object]) -> Decimal:
+        """Return what the counter shows before this event."""
+        rows = (
+            list(usage.days(scope, day, self.days))
+            if self.days
+            else [usage.row(scope, self.period, period_start(self.period, day))]
+        )
+        tallies = [row.tallies.get(self.code, {}) for row in rows if row.tallies]
+        if self.definition.measure.startswith("distinct:"):
+            return Decimal(len(set().union(*tallies)))
+        party = self.party(values)
+        return sum((Decimal(tally.get(party, 0)) for tally in tallies), NO_AMOUNT)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A compiled condition."""
+
+    definition: ConditionDefinition
+    test: Expression
+
+
+class CompiledRule:
+    """One rule version with its factors, ready to run. Immutable; safe to share between threads."""
+
+    def __init__(
+        self, *, behaviour: BehaviourDefinition, rule: RuleDefinition, factors: Mapping[str, Decimal]
+    ) -> None:
+        self.behaviour = behaviour
+        self.rule = rule
+        self.constants: dict[str, object] = dict(factors)
+        self.blank: dict[str, object] = {
+            **{code: default_of(attribute) for code, attribute in behaviour.attributes.items()},
+            **self.constants,
+        }
+        self.counters = tuple(
+            Counter(code, counter, _rolling_days(counter.window)) for code, counter in rule.counters.items()
+        )
+        variables = variables_of(behaviour, self.constants)
+        counted = {code: Variable("number") for code in rule.counters}
+        self.screens: list[Condition] = []
+        self.histories: list[Condition] = []
+        for condition in rule.eligibility:
+            test = compile_expression(condition.when, {**variables, **counted}, expects="flag")
+            kind = self.histories if test.names & counted.keys() else self.screens
+            kind.append(Condition(condition, test))
+        self._estimate = compile_expression(
+            f"max(0, ({rule.baseline}) - ({rule.project}) - ({rule.leakage}))", variables, expects="number"
+        )
+        is_constant = not self._estimate.names - self.constants.keys()
+        self._constant_mg = self._estimate_mg(self.constants) if is_constant else None
+        self._rate = rule.credits.millicredits_per_mg.as_integer_ratio()
+        windows = [cap.window for cap in rule.caps if cap.window != "event"]
+        self.periods: tuple[str, ...] = tuple(
+            dict.fromkeys([*windows, *(counter.period for counter in self.counters)])
+        )
+        """The periods whose usage this rule reads and notes."""
+
+    @property
+    def look_back_days(self) -> int:
+        """How many days before the act the counters look."""
+        return max((counter.days - 1 for counter in self.counters if counter.days), default=0)
+
+    def values(self, attributes: Mapping[str, object]) -> dict[str, object]:
+        """Return what the expressions see: attributes over their defaults, and the factors."""
+        values = self.blank.copy()
+        values.update(attributes)
+        return values
+
+    def assess(self, attributes: Mapping[str, object]) -> Assessment:
+        """Judge the attributes alone. Needs no lock and changes nothing.
+
+        A formula that cannot be computed for these attributes gives the reason `not_computable`.
+        """
+        values = self.values(attributes)
+        try:
+            for condition in self.screens:
+                if condition.test.evaluate(values) is not True:
+                    return Assessment(condition.definition.code, 0, values)
+            estimate_mg = self._constant_mg if self._constant_mg is not None else self._estimate_mg(values)
+        except EvaluationError:
+            return Assessment("not_computable", 0, values)
+        return Assessment(None, estimate_mg, values)
+
+    def _estimate_mg(self, values: Mapping[str, object]) -> int:
+        grams = self._estimate.evaluate(values)
+        assert isinstance(grams, Decimal)  # noqa: S101 - compiled with expects="number"
+        return int((grams * GRAMS_TO_MG).to_integral_value(ROUND_FLOOR))
+
+    def settle(self, assessment: Assessment, usage: UsageBook, day: date) -> Outcome:
+        """Judge the history and apply the caps for an act on local date `day`; an award is noted in `usage`.
+
+        An award of zero uses nothing (M7).
+        """
+        if assessment.reason is not None:
+            return Outcome(assessment.reason, 0, 0, None, {"reason": assessment.reason})
+        trace: dict[str, object] = {}
+        if self.counters:
+            scope = self.rule.code
+            counted: dict[str, object] = {
+                counter.code: counter.value(scope, usage, day, assessment.values) for counter in self.counters
+            }
+            trace["counters"] = {code: str(value) for code, value in counted.items() if value}
+            values = {**assessment.values, **counted}
+            for condition in self.histories:
+                if condition.test.evaluate(values) is not True:
+                    reason = condition.definition.code
+                    return Outcome(reason, 0, 0, None, {"reason": reason, **trace})
+        granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, usage, day)
+        if cap is not None:
+            trace |= {"cap": cap, "left": left}
+        if granted_mg or amount_millicredits:
+            self._note(assessment.values, usage, day, granted_mg, amount_millicredits)
+        posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
+        return Outcome(None, posted_mg, amount_millicredits, cap, trace if any(trace.values()) else None)
+
+    def _cut(self, estimate_mg: int, usage: UsageBook, day: date) -> tuple[int, int, str | None, int]:
+        """Return mg and millicredits after all caps, the cap that cut last and what it had left."""
+        scope = self.rule.code
+        rows = {period: usage.row(scope, period, period_start(period, day)) for period in self.periods}
+        nothing = UsageRow()
+        granted_mg, cut_by, left = estimate_mg, None, 0
+        for cap in self.rule.caps:
+            used = rows.get(cap.window, nothing)
+            if cap.count is not None and used.awards >= cap.count:
+                return 0, 0, cap.code, 0
+            if cap.mg is not None and granted_mg > (room := max(0, cap.mg - used.reduction_mg)):
+                granted_mg, cut_by, left = room, cap.code, room
+        amount_millicredits = self.credits_for(granted_mg)
+        for cap in self.rule.caps:
+            used = rows.get(cap.window, nothing)
+            if cap.millicredits is not None and amount_millicredits > (
+                room := max(0, cap.millicredits - used.amount_millicredits)
+            ):
+                amount_millicredits, cut_by, left = room, cap.code, room
+        return granted_mg, amount_millicredits, cut_by, left
+
+    def _note(
+        self,
+        values: Mapping[str, object],
+        usage: UsageBook,
+        day: date,
+        granted_mg: int,
+        amount_millicredits: int,
+    ) -> None:
+        """Note an award in every period that a cap or counter of this rule looks at."""
+        for period in self.periods:
+            row = usage.change(self.rule.code, period, period_start(period, day))
+            row.awards += 1
+            row.reduction_mg += granted_mg
+            row.amount_millicredits += amount_millicredits
+            for counter in self.counters:
+                if counter.period == period:
+                    row.tally(counter.code, counter.party(values), counter.amount(values))
+
+    def credits_for(self, granted_mg: int) -> int:
+        """Return the millicredits for so many mg: rate times mg, rounded down once, and the fixed grant."""
+        numerator, denominator = self._rate
+        return granted_mg * numerator // denominator + self.rule.credits.grant_millicredits
+
+
+def default_of(attribute: AttributeDefinition) -> object:
+    """Return the value an attribute has when the event does not say, as the expressions see it."""
+    if attribute.type == "number" and attribute.default is not None:
+        return Decimal(str(attribute.default))
+    return attribute.default
+
+
+def variables_of(behaviour: BehaviourDefinition, constants: Mapping[str, object]) -> dict[str, Variable]:
+    """Return the names an expression of this behaviour may use."""
+    variables = {
+        code: Variable(attribute.type, attribute.unit, nullable=attribute.nullable)
+        for code, attribute in behaviour.attributes.items()
+    }
+    variables.update({code: Variable("number") for code in constants})
+    return variables
+
+
+def _rolling_days(window: str) -> int:
+    return int(window.removesuffix("d")) if window[:1].isdigit() else 0

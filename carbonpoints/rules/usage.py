@@ -1,0 +1,73 @@
+"""What an account has used of its caps and what its counters tallied, in memory. Pure.
+
+A `UsageBook` belongs to one account inside one transaction: loaded under the account's lock, changed by the
+engine in booking order, written back by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+
+PERIODS = ("day", "month", "year")
+Key = tuple[str, str, date]
+"""(scope, period, first day of the period)."""
+
+
+def period_start(period: str, day: date) -> date:
+    """Return the first day of the period that `day` lies in."""
+    if period == "day":
+        return day
+    return day.replace(day=1) if period == "month" else date(day.year, 1, 1)
+
+
+@dataclass(slots=True)
+class UsageRow:
+    """One scope in one period: what awards used and what counters tallied."""
+
+    awards: int = 0
+    reduction_mg: int = 0
+    amount_millicredits: int = 0
+    tallies: dict[str, dict[str, str | int]] | None = None
+    stored: bool = False
+    """Whether the database already has this row."""
+
+    def tally(self, counter: str, party: str, amount: Decimal | int) -> None:
+        """Add to a counter's tally for one party (empty text for all parties together)."""
+        if self.tallies is None:
+            self.tallies = {}
+        of_counter = self.tallies.setdefault(counter, {})
+        if isinstance(amount, int):
+            of_counter[party] = int(of_counter.get(party, 0)) + amount
+        else:
+            of_counter[party] = str(Decimal(of_counter.get(party, 0)) + amount)
+
+
+@dataclass(slots=True)
+class UsageBook:
+    """The usage rows of one account."""
+
+    rows: dict[Key, UsageRow] = field(default_factory=dict)
+    touched: set[Key] = field(default_factory=set)
+
+    def row(self, scope: str, period: str, start: date) -> UsageRow:
+        """Return the row for reading; an absent one is empty."""
+        return self.rows.get((scope, period, start)) or UsageRow()
+
+    def change(self, scope: str, period: str, start: date) -> UsageRow:
+        """Return the row for changing."""
+        key = (scope, period, start)
+        self.touched.add(key)
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = UsageRow()
+        return row
+
+    def days(self, scope: str, last: date, count: int) -> Iterable[UsageRow]:
+        """Return the rows of the `count` days that end with `last`."""
+        for back in range(count):
+            row = self.rows.get((scope, "day", last - timedelta(days=back)))
+            if row is not None:
+                yield row
