@@ -110,6 +110,7 @@ class CompiledRule:
         self.behaviour = behaviour
         self.rule = rule
         self.constants: dict[str, object] = dict(factors)
+        self.kinds = {code: attribute.type for code, attribute in behaviour.attributes.items()}
         self.blank: dict[str, object] = {
             **{code: default_of(attribute) for code, attribute in behaviour.attributes.items()},
             **self.constants,

@@ -1,0 +1,65 @@
+"""Events on their way to a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.staged import StagedEvent
+from carbonpoints.core.programmes import ProgrammeSettings
+from carbonpoints.rules.catalogue import PinnedRule
+from carbonpoints.rules.engine import Assessment, CompiledRule
+
+
+@dataclass(frozen=True)
+class Source:
+    """A registered source of events."""
+
+    source_id: int
+    uri: str
+    is_backfill: bool
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What all events of one request or file share."""
+
+    programme: ProgrammeSettings
+    source: Source
+    received_at: datetime
+    identity_key: bytes
+    key_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The act an event claims: its fingerprint without the person, and the interval it covers, if any."""
+
+    fingerprint: bytes
+    start: datetime | None
+    end: datetime | None
+
+
+@dataclass(slots=True)
+class Candidate:
+    """An event on its way to a decision."""
+
+    event: StagedEvent
+    event_hash: bytes
+    occurred_at: datetime
+    content: str
+    """Canonical JSON of the inputs, the bytes under the commitment."""
+    commitment: bytes
+    undecided: Disposition | None = None
+    pinned: PinnedRule | None = None
+    compiled: CompiledRule | None = None
+    assessment: Assessment | None = None
+    local_date: date | None = None
+    consent_source: str = ""
+    claim: Claim | None = None
+    account_id: int = 0
+    is_new: bool = True
+    """Whether this delivery was the first to claim the event's identity."""
+    is_claimed_elsewhere: bool = False
+    detail: str = ""

@@ -1,0 +1,217 @@
+"""The second step of an event: decided under its account's lock, in booking order (M16).
+
+One function for one event and for a whole chunk: the accounts are locked in id order, what is needed is read
+set-based, every event is decided in order, and everything new is written at once. Only then is it committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.access import consents_in_force
+from carbonpoints.behaviours import usage_store
+from carbonpoints.behaviours.candidates import Candidate, Delivery
+from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.identities import release_acts, remember_undecided
+from carbonpoints.behaviours.intake import is_covered
+from carbonpoints.behaviours.payloads import write_payloads
+from carbonpoints.core.clock import add_months
+from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.flows import Book, Moment, earn, quantify
+from carbonpoints.ledger.posting import open_books, write_books
+from carbonpoints.ledger.queries import KnownEvent, find_events
+from carbonpoints.rules.definitions import RuleDefinition
+from carbonpoints.rules.usage import UsageBook
+
+STATUS_DISPOSITIONS = {
+    "frozen": Disposition.ACCOUNT_FROZEN,
+    "closed": Disposition.ACCOUNT_CLOSED,
+    "merged": Disposition.ACCOUNT_CLOSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one event."""
+
+    event_hash: bytes
+    disposition: Disposition
+    account_id: int
+    account_seq: int
+    """Its decision's number; 0 where nothing was decided."""
+    reduction_mg: int
+    amount_millicredits: int
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Work:
+    """What deciding needs and gathers, for the accounts of one transaction."""
+
+    delivery: Delivery
+    moment: Moment
+    books: dict[int, Book]
+    consents: Mapping[tuple[int, str], datetime]
+    known: dict[bytes, KnownEvent]
+    usage: dict[int, UsageBook]
+    payloads: list[tuple[int, int, str]]
+    expiries: dict[tuple[int, int, int], date]
+
+
+def decide(
+    session: Session, delivery: Delivery, candidates: Sequence[Candidate]
+) -> tuple[list[Receipt], dict[int, Book]]:
+    """Decide placed candidates in order; returns a receipt each, and the books for the balances after.
+
+    Runs in one transaction of the caller's. Raises IntegrityError when another delivery of the same event was
+    decided in between: the caller runs again, and the event is then known.
+    """
+    placed = [candidate for candidate in candidates if candidate.undecided is None]
+    account_ids = sorted({candidate.account_id for candidate in placed})
+    books = open_books(session, account_ids)
+    calendar = delivery.programme.calendar
+    moment = Moment(
+        booked_at=delivery.received_at,
+        business_date=calendar.business_date(delivery.received_at),
+        local_date=calendar.local_date(delivery.received_at),
+    )
+    work = Work(
+        delivery=delivery,
+        moment=moment,
+        books=books,
+        consents=consents_in_force(session, account_ids),
+        known=find_events(session, [(c.account_id, c.event_hash) for c in placed if not c.is_new]),
+        usage=usage_store.load(session, account_ids, placed),
+        payloads=[],
+        expiries={},
+    )
+    receipts = [_decide_one(work, candidate) for candidate in candidates]
+    write_books(session, books)
+    write_payloads(session, work.payloads)
+    usage_store.write(session, work.usage)
+    withdrawn = [c for c in placed if c.undecided is not None]
+    if withdrawn:
+        release_acts(session, withdrawn)
+        remember_undecided(session, delivery, withdrawn)
+    return receipts, books
+
+
+def _decide_one(work: Work, candidate: Candidate) -> Receipt:
+    if candidate.undecided is not None:
+        return Receipt(candidate.event_hash, candidate.undecided, candidate.account_id, 0, 0, 0, None)
+    known = work.known.get(candidate.event_hash)
+    if known is not None:
+        return _answer_known(candidate, known)
+    book = work.books.get(candidate.account_id)
+    if book is None:
+        candidate.undecided = Disposition.UNKNOWN_ACCOUNT
+    elif not is_covered(work.consents, candidate):
+        candidate.undecided = Disposition.NO_CONSENT
+    if book is None or candidate.undecided is not None:
+        return _decide_one(work, candidate)
+    disposition, reason, reduction_mg, amount_millicredits, trace = _judge(work, candidate, book)
+    seq = book.decide(
+        DecisionKind.EVENT,
+        work.moment,
+        occurred_at=candidate.occurred_at,
+        received_at=work.delivery.received_at,
+        local_date=candidate.local_date or work.moment.local_date,
+        disposition=disposition,
+        reduction_mg=reduction_mg,
+        amount_millicredits=amount_millicredits,
+        pin_id=candidate.pinned.pin_id if candidate.pinned else None,
+        source_id=work.delivery.source.source_id,
+        revision=candidate.event.revision,
+        event_hash=candidate.event_hash,
+        commitment=candidate.commitment,
+        trace=trace,
+    )
+    receipt = Receipt(
+        candidate.event_hash,
+        disposition,
+        candidate.account_id,
+        seq,
+        reduction_mg,
+        amount_millicredits,
+        reason,
+    )
+    if candidate.compiled is not None:
+        _post_award(work, candidate, book, candidate.compiled.rule, receipt)
+    work.payloads.append((candidate.account_id, seq, candidate.content))
+    work.known[candidate.event_hash] = KnownEvent(
+        candidate.account_id, seq, candidate.event.revision, candidate.commitment, disposition
+    )
+    return receipt
+
+
+def _answer_known(candidate: Candidate, known: KnownEvent) -> Receipt:
+    """Answer an event that was decided before (M9): nothing changes."""
+    if candidate.event.revision < known.revision:
+        disposition = Disposition.STALE
+    elif candidate.event.revision > known.revision:
+        disposition = Disposition.CORRECTION_NOT_ENABLED
+    elif candidate.commitment == known.commitment:
+        disposition = Disposition.DUPLICATE
+    else:
+        disposition = Disposition.CONFLICT
+    return Receipt(candidate.event_hash, disposition, known.account_id, known.account_seq, 0, 0, None)
+
+
+def _judge(
+    work: Work, candidate: Candidate, book: Book
+) -> tuple[Disposition, str | None, int, int, dict[str, object] | None]:
+    """Return disposition, reason, mg, millicredits and trace."""
+    refused = STATUS_DISPOSITIONS.get(book.status)
+    if refused is not None:
+        return refused, None, 0, 0, None
+    late_days = work.delivery.programme.late_event_days
+    oldest = work.delivery.received_at - timedelta(days=late_days)
+    if candidate.occurred_at < oldest and not work.delivery.source.is_backfill:
+        return Disposition.TOO_LATE, None, 0, 0, None
+    if candidate.is_claimed_elsewhere:
+        return Disposition.CLAIMED_ELSEWHERE, None, 0, 0, None
+    if candidate.compiled is None or candidate.assessment is None or candidate.local_date is None:
+        problem = (candidate.pinned.problem if candidate.pinned else None) or "no_rule_in_force"
+        return Disposition.INELIGIBLE, problem, 0, 0, {"reason": problem}
+    usage = work.usage.get(candidate.account_id)
+    if usage is None:
+        usage = work.usage[candidate.account_id] = UsageBook()
+    outcome = candidate.compiled.settle(candidate.assessment, usage, candidate.local_date)
+    if outcome.reason is not None:
+        disposition = Disposition.INELIGIBLE
+    elif outcome.cap is None:
+        disposition = Disposition.CREDITED
+    elif outcome.reduction_mg or outcome.amount_millicredits:
+        disposition = Disposition.PARTLY_CREDITED
+    else:
+        disposition = Disposition.CAPPED
+    return disposition, outcome.reason, outcome.reduction_mg, outcome.amount_millicredits, outcome.trace
+
+
+def _post_award(work: Work, candidate: Candidate, book: Book, rule: RuleDefinition, receipt: Receipt) -> None:
+    """Book the award's credits into the lot of its month, and its reduction (M5)."""
+    moment, occurred_at, seq = work.moment, candidate.occurred_at, receipt.account_seq
+    if receipt.amount_millicredits:
+        counted_from = moment.local_date if work.delivery.source.is_backfill else candidate.local_date
+        assert counted_from is not None  # noqa: S101 - an award has a rule, so it has a local date
+        key = (counted_from.year, counted_from.month, rule.expiry_months)
+        expires_on = work.expiries.get(key)
+        if expires_on is None:
+            expires_on = work.expiries[key] = add_months(counted_from, rule.expiry_months)
+        earn(
+            book,
+            moment,
+            cause_seq=seq,
+            occurred_at=occurred_at,
+            amount_millicredits=receipt.amount_millicredits,
+            expires_on=expires_on,
+            matures_on=moment.business_date + timedelta(days=rule.pending_days)
+            if rule.pending_days
+            else None,
+        )
+    if receipt.reduction_mg:
+        quantify(book, moment, cause_seq=seq, occurred_at=occurred_at, reduction_mg=receipt.reduction_mg)

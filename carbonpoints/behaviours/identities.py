@@ -1,0 +1,137 @@
+"""Identities of events and acts, claimed once (M8, M14). Set-based: one event or a whole chunk alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlalchemy.orm import Session
+
+from carbonpoints.behaviours.candidates import Candidate, Delivery
+from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.core.db import raw_connection
+
+CLAIM_EVENTS = """
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest(%s::bytea[], %s::bigint[]) AS w (event_hash, account_id)
+), inserted AS (
+    INSERT INTO identity_event (event_hash, account_id)
+    SELECT event_hash, account_id FROM wanted ON CONFLICT DO NOTHING
+    RETURNING event_hash
+)
+SELECT w.event_hash FROM wanted w LEFT JOIN inserted i USING (event_hash) WHERE i.event_hash IS NULL
+"""
+CLAIM_ACTS = """
+WITH wanted AS MATERIALIZED (
+    SELECT fingerprint, event_hash, account_id, tstzrange(starts, ends) AS during
+    FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+         AS w (fingerprint, event_hash, account_id, starts, ends)
+), inserted AS (
+    INSERT INTO identity_claim (fingerprint, event_hash, account_id, during, key_version, state)
+    SELECT fingerprint, event_hash, account_id, CASE WHEN lower_inf(during) THEN NULL ELSE during END, %s, 'claimed'
+    FROM wanted ON CONFLICT DO NOTHING
+    RETURNING fingerprint, event_hash
+)
+SELECT w.fingerprint, w.event_hash FROM wanted w LEFT JOIN inserted i USING (fingerprint, event_hash)
+WHERE i.event_hash IS NULL
+"""
+OWN_CLAIMS = """
+SELECT c.event_hash FROM identity_claim c
+JOIN unnest(%s::bytea[], %s::bytea[]) AS w (fingerprint, event_hash) USING (fingerprint, event_hash)
+WHERE c.state = 'claimed'
+"""
+REMEMBER = """
+INSERT INTO identity_undecided (event_hash, account_id, source_id, disposition, received_at)
+SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::int[], %s::smallint[], %s::timestamptz[])
+ON CONFLICT (event_hash) DO UPDATE
+SET account_id = excluded.account_id, disposition = excluded.disposition, received_at = excluded.received_at
+"""
+RELEASE_ACTS = "DELETE FROM identity_claim WHERE (fingerprint, event_hash) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))"
+
+
+def claim_events(session: Session, candidates: Sequence[Candidate]) -> None:
+    """Claim the identity of each event for its account.
+
+    Marks a candidate whose identity was claimed before as not new, and as a conflict where another account
+    holds it.
+    """
+    if not candidates:
+        return
+    ordered = sorted(candidates, key=lambda candidate: candidate.event_hash)
+    connection = raw_connection(session)
+    hashes = [candidate.event_hash for candidate in ordered]
+    rows = connection.execute(
+        CLAIM_EVENTS, (hashes, [candidate.account_id for candidate in ordered]), binary=True
+    )
+    known = [row[0] for row in rows]
+    if not known:
+        return
+    found = connection.execute(
+        "SELECT event_hash, account_id FROM identity_event WHERE event_hash = ANY(%s)", (known,), binary=True
+    )
+    owners = dict(found.fetchall())
+    for candidate in candidates:
+        owner = owners.get(candidate.event_hash)
+        if owner is not None:
+            candidate.is_new = False
+            if owner != candidate.account_id:
+                candidate.undecided = Disposition.CONFLICT
+
+
+def claim_acts(session: Session, candidates: Sequence[Candidate], key_version: int) -> None:
+    """Claim the act of each event; marks those whose act another event has claimed.
+
+    The more specific behaviour goes first inside one delivery (M14).
+    """
+    if not candidates:
+        return
+    ordered = sorted(candidates, key=_claim_order)
+    connection = raw_connection(session)
+    claims = [(candidate, candidate.claim) for candidate in ordered if candidate.claim is not None]
+    arguments = (
+        [claim.fingerprint for _, claim in claims],
+        [candidate.event_hash for candidate, _ in claims],
+        [candidate.account_id for candidate, _ in claims],
+        [claim.start for _, claim in claims],
+        [claim.end for _, claim in claims],
+        key_version,
+    )
+    refused = connection.execute(CLAIM_ACTS, arguments, binary=True).fetchall()
+    if not refused:
+        return
+    pairs = ([row[0] for row in refused], [row[1] for row in refused])
+    own = {row[0] for row in connection.execute(OWN_CLAIMS, pairs, binary=True)}
+    lost = {row[1] for row in refused} - own
+    for candidate in candidates:
+        candidate.is_claimed_elsewhere = candidate.event_hash in lost
+
+
+def _claim_order(candidate: Candidate) -> tuple[bytes, int]:
+    assert candidate.claim is not None  # noqa: S101 - only candidates with a claim are passed
+    assert candidate.compiled is not None  # noqa: S101 - a claim comes from a compiled rule
+    return candidate.claim.fingerprint, -candidate.compiled.behaviour.specificity
+
+
+def release_acts(session: Session, candidates: Sequence[Candidate]) -> None:
+    """Take back the claims of events that stayed undecided after all."""
+    claims = [(c.claim.fingerprint, c.event_hash) for c in candidates if c.claim is not None]
+    if claims:
+        raw_connection(session).execute(RELEASE_ACTS, ([f for f, _ in claims], [h for _, h in claims]))
+
+
+def remember_undecided(session: Session, delivery: Delivery, candidates: Sequence[Candidate]) -> None:
+    """Keep what may be kept of events that were not decided: keyed identity, source, reason and time (M11)."""
+    kept = {
+        c.event_hash: c for c in candidates if c.undecided is not None and c.undecided != Disposition.CONFLICT
+    }
+    if not kept:
+        return
+    rows = [kept[event_hash] for event_hash in sorted(kept)]
+    raw_connection(session).execute(
+        REMEMBER,
+        (
+            [c.event_hash for c in rows],
+            [c.account_id or None for c in rows],
+            [delivery.source.source_id] * len(rows),
+            [int(c.undecided) for c in rows if c.undecided is not None],
+            [delivery.received_at] * len(rows),
+        ),
+    )

@@ -1,0 +1,181 @@
+"""The first step of an event: what it is, whose it is, and that it comes once (M8, M9, M14).
+
+`prepare` looks at the events alone; `place` finds their accounts and claims their identities, in a
+transaction of its own before any account is locked. Both are repeatable: the process may die after either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.access import consents_in_force, resolve_subjects
+from carbonpoints.behaviours.candidates import Candidate, Claim, Delivery
+from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.identities import claim_acts, claim_events, remember_undecided
+from carbonpoints.behaviours.staged import StagedEvent
+from carbonpoints.core.clock import Calendar
+from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE, identity_hash
+from carbonpoints.core.programmes import ProgrammeSettings
+from carbonpoints.rules.catalogue import Catalogue, PinnedRule
+from carbonpoints.rules.engine import Assessment, CompiledRule
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+QUARTER_US = 900_000_000
+"""Every zone's offset changes on a quarter of an hour, so a quarter lies in one local date."""
+
+
+def canonical_content(source_uri: str, event: StagedEvent) -> str:
+    """Return the canonical JSON of an event's inputs: sorted keys, no spaces, numbers as exact text."""
+    return _encode(
+        {
+            "source": source_uri,
+            "id": event.event_id,
+            "subject": event.subject,
+            "time_us": event.occurred_at_us,
+            "revision": event.revision,
+            "type": event.behaviour,
+            "data": event.data,
+        }
+    )
+
+
+def event_hash(key: bytes, bank_code: int, source_uri: str, event_id: str) -> bytes:
+    """Return the keyed identity of an event: its source and id, inside one bank (M8)."""
+    return identity_hash(key, "event", str(bank_code), source_uri, event_id)
+
+
+class LocalDates:
+    """Local dates of instants, remembered per quarter of an hour."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self._calendar = calendar
+        self._known: dict[int, date] = {}
+
+    def of(self, event: StagedEvent, occurred_at: datetime) -> date:
+        """Return the date of the act in the programme's zone."""
+        quarter = event.occurred_at_us // QUARTER_US
+        day = self._known.get(quarter)
+        if day is None:
+            day = self._known[quarter] = self._calendar.local_date(occurred_at)
+        return day
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+READERS: dict[str, Callable[[Any], object]] = {
+    "number": Decimal,
+    "date": date.fromisoformat,
+    "instant": datetime.fromisoformat,
+    "text": _as_it_is,
+    "flag": _as_it_is,
+}
+
+
+def typed_attributes(rule: CompiledRule, data: Mapping[str, str | bool]) -> dict[str, object]:
+    """Return the attributes as the expressions see them: exact decimals, dates, flags, text."""
+    kinds = rule.kinds
+    return {code: READERS[kinds[code]](value) for code, value in data.items()}
+
+
+_compiled: dict[tuple[int, int], CompiledRule] = {}
+
+
+def compiled_rule(programme_id: int, pinned: PinnedRule) -> CompiledRule | None:
+    """Return the compiled rule of a pin, or None where no rule is in force; compiled once per process."""
+    if pinned.rule is None or pinned.problem is not None:
+        return None
+    key = (programme_id, pinned.pin_id)
+    rule = _compiled.get(key)
+    if rule is None:
+        factors = {code: factor.value for code, factor in pinned.factors.items()}
+        rule = _compiled[key] = CompiledRule(behaviour=pinned.behaviour, rule=pinned.rule, factors=factors)
+    return rule
+
+
+def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEvent]) -> list[Candidate]:
+    """Return a candidate for each event, in order; reads no account and writes nothing."""
+    key, source = delivery.identity_key, delivery.source
+    programme = delivery.programme
+    latest = delivery.received_at + timedelta(seconds=programme.future_tolerance_s)
+    dates = LocalDates(programme.calendar)
+    identity_prefix = f"event\x1f{programme.bank_id}\x1f{source.uri}\x1f"
+    mac = SUITE.mac
+    candidates = []
+    for event in events:
+        content = canonical_content(source.uri, event)
+        candidate = Candidate(
+            event=event,
+            event_hash=mac(key, (identity_prefix + event.event_id).encode())[:IDENTITY_BYTES],
+            occurred_at=event.occurred_at,
+            content=content,
+            commitment=mac(key, content.encode())[:IDENTITY_BYTES],
+        )
+        candidates.append(candidate)
+        if candidate.occurred_at > latest:
+            candidate.undecided = Disposition.FUTURE
+            continue
+        pinned = catalogue.rule_at(event.behaviour, candidate.occurred_at)
+        if pinned is None:
+            candidate.undecided = Disposition.UNKNOWN_BEHAVIOUR
+            continue
+        candidate.pinned = pinned
+        candidate.consent_source = pinned.behaviour.consent_source
+        candidate.local_date = dates.of(event, candidate.occurred_at)
+        compiled = candidate.compiled = compiled_rule(programme.id, pinned)
+        if compiled is not None:
+            candidate.assessment = compiled.assess(typed_attributes(compiled, event.data))
+            if candidate.assessment.reason is None:
+                candidate.claim = _claim(key, compiled, candidate)
+    return candidates
+
+
+def _claim(key: bytes, compiled: CompiledRule, candidate: Candidate) -> Claim | None:
+    """Return the act this event would claim, or None where a field that identifies it is missing."""
+    definition = compiled.behaviour.claim
+    data = candidate.event.data
+    parts = [str(data.get(code, "")) for code in definition.fields]
+    if not all(parts):
+        return None
+    fingerprint = identity_hash(key, "claim", definition.act, *parts)
+    if not definition.interval or candidate.assessment is None:
+        return Claim(fingerprint, None, None)
+    start, end = (candidate.assessment.values.get(code) for code in definition.interval)
+    if not isinstance(start, datetime) or not isinstance(end, datetime) or end <= start:
+        return Claim(fingerprint, None, None)
+    return Claim(fingerprint, start, end)
+
+
+def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate]) -> None:
+    """Find each candidate's account and claim its identity and its act.
+
+    Runs in its own transaction, before the accounts are locked. What stays undecided is remembered only by its
+    keyed identity and reason.
+    """
+    open_ones = [candidate for candidate in candidates if candidate.undecided is None]
+    subjects = list(dict.fromkeys(candidate.event.subject for candidate in open_ones))
+    accounts = resolve_subjects(session, delivery.programme.id, subjects, delivery.received_at)
+    consents = consents_in_force(session, sorted(set(accounts.values())))
+    for candidate in open_ones:
+        candidate.account_id = accounts.get(candidate.event.subject, 0)
+        if not candidate.account_id:
+            candidate.undecided = Disposition.UNKNOWN_ACCOUNT
+        elif not is_covered(consents, candidate):
+            candidate.undecided = Disposition.NO_CONSENT
+    placed = [candidate for candidate in open_ones if candidate.undecided is None]
+    claim_events(session, placed)
+    claim_acts(session, [c for c in placed if c.claim and c.undecided is None], delivery.key_version)
+    remember_undecided(session, delivery, [c for c in candidates if c.undecided is not None])
+
+
+def is_covered(consents: Mapping[tuple[int, str], datetime], candidate: Candidate) -> bool:
+    """Whether a consent in force for the behaviour's source covers the instant of the act (M11)."""
+    covers_from = consents.get((candidate.account_id, candidate.consent_source))
+    return covers_from is not None and covers_from <= candidate.occurred_at
