@@ -1,0 +1,239 @@
+"""What a definition must hold beyond the types of its fields. Pure.
+
+Each function yields (path of the field, sentence) for every problem it sees; `carbonpoints.rules.parsing` adds
+file and line. Units are parsed here; expressions are checked in `carbonpoints.rules.checking`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from carbonpoints.rules.definitions import (
+    AttributeDefinition,
+    BehaviourDefinition,
+    ClaimDefinition,
+    CounterDefinition,
+    FactorDefinition,
+    ProgrammeDefinition,
+    RuleDefinition,
+)
+from carbonpoints.rules.reading import exact_decimal
+from carbonpoints.rules.units import parse_unit
+
+Found = Iterator[tuple[str, str]]
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_FACTOR_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
+_NAME = re.compile(r"[^\W\d]\w{0,63}\Z")
+_REGION = re.compile(r"(WORLD|[A-Z]{2}(-[A-Z0-9]{1,3})?)\Z")
+_CURRENCY = re.compile(r"[A-Z]{3}\Z")
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:\S{1,200}\Z")
+_MEASURE = re.compile(r"(count|(sum|distinct):\w+)\Z")
+_WINDOW = re.compile(r"(day|month|year|[1-9][0-9]{0,2}d)\Z")
+_BIGINT_MAX = 2**63 - 1
+
+
+def validate_factor(factor: FactorDefinition) -> Found:
+    """Code, unit, source, dates, and whether the grade allows the use (M13)."""
+    if not _FACTOR_CODE.match(factor.code):
+        yield "code", "must be capital letters, digits and underscores"
+    for name in ("name_en", "name_zh", "source_title", "source_address"):
+        if not getattr(factor, name).strip():
+            yield name, "must not be empty"
+    if not _REGION.match(factor.region):
+        yield "region", f"{factor.region!r} is no ISO 3166 code, EU or WORLD"
+    yield from _unit("unit", factor.unit)
+    if factor.value < 0:
+        yield "value", "must not be negative"
+    yield from _ordered(factor.valid_from, factor.valid_to)
+    yield from _validate_use(factor)
+
+
+def _validate_use(factor: FactorDefinition) -> Found:
+    """Allow a reduction to figures from China graded A, B or derived; anything less needs its reason."""
+    if factor.use == "credits_only":
+        if not factor.use_reason.strip():
+            yield "use_reason", "must say why the factor may carry credits only"
+        return
+    if factor.use_reason:
+        yield "use_reason", "is only for factors that may carry credits only"
+    if factor.grade in ("C", "inference"):
+        yield "use", f"grade {factor.grade} does not allow a reduction"
+    elif not factor.region.startswith("CN"):
+        yield "use", f"a figure from {factor.region} does not allow a reduction"
+
+
+def overlapping(factors: Sequence[FactorDefinition]) -> Iterator[tuple[FactorDefinition, FactorDefinition]]:
+    """Yield the pairs of one code whose validity overlaps, the earlier first."""
+    ordered = sorted(factors, key=lambda factor: (factor.code, factor.valid_from))
+    for earlier, later in pairwise(ordered):
+        if earlier.code == later.code and (earlier.valid_to is None or later.valid_from < earlier.valid_to):
+            yield earlier, later
+
+
+def validate_behaviour(behaviour: BehaviourDefinition) -> Found:
+    """Codes, attributes, and that evidence and claim name attributes that are always there."""
+    yield from _code("code", behaviour.code)
+    yield from _code("consent_source", behaviour.consent_source)
+    attributes = behaviour.attributes
+    for name, attribute in attributes.items():
+        if not _NAME.match(name):
+            yield f"attributes.{name}", "must be a name: a letter, then letters, digits and underscores"
+        for path, message in _validate_attribute(attribute):
+            yield f"attributes.{name}.{path}", message
+    for no, name in enumerate(behaviour.evidence):
+        if name not in attributes:
+            yield f"evidence.{no}", f"{name} is no attribute"
+    for path, message in _validate_claim(behaviour.claim, attributes):
+        yield f"claim.{path}", message
+
+
+def _validate_claim(claim: ClaimDefinition, attributes: Mapping[str, AttributeDefinition]) -> Found:
+    yield from _code("act", claim.act)
+    if not claim.fields:
+        yield "fields", "must name at least one attribute"
+    if len(claim.interval) not in (0, 2):
+        yield "interval", "must name the attribute of the start and that of the end"
+    for path in ("fields", "interval"):
+        for no, name in enumerate(getattr(claim, path)):
+            if name not in attributes:
+                yield f"{path}.{no}", f"{name} is no attribute"
+            elif not attributes[name].required:
+                yield f"{path}.{no}", f"{name} must be required, or the act could not be told apart"
+            elif path == "interval" and attributes[name].type != "instant":
+                yield f"{path}.{no}", f"{name} must be an instant"
+
+
+def _validate_attribute(attribute: AttributeDefinition) -> Found:
+    allowed = {"number": {"unit", "min", "max", "decimals"}, "text": {"max_length", "choices"}}
+    for name in ("unit", "min", "max", "decimals", "max_length", "choices"):
+        given = getattr(attribute, name)
+        if given not in (None, "", ()) and name not in allowed.get(attribute.type, set()):
+            yield name, f"is not for a {attribute.type}"
+    if attribute.unit:
+        yield from _unit("unit", attribute.unit)
+    if attribute.type == "text" and not attribute.choices and attribute.max_length is None:
+        yield "max_length", "must bound a text without choices"
+    if attribute.min is not None and attribute.max is not None and attribute.min > attribute.max:
+        yield "max", "must not be below min"
+    if attribute.required and attribute.default is not None:
+        yield "default", "is never taken for a required attribute"
+    elif attribute.default is not None and not _is_default(attribute):
+        yield "default", f"{attribute.default!r} is no {attribute.type} that an event could give"
+
+
+def _is_default(attribute: AttributeDefinition) -> bool:
+    default = attribute.default
+    if attribute.type == "flag":
+        return isinstance(default, bool)
+    if attribute.type == "text":
+        return isinstance(default, str) and (not attribute.choices or default in attribute.choices)
+    if attribute.type != "number":
+        return False
+    try:
+        number = exact_decimal(default)
+    except ValueError:
+        return False
+    least, most = attribute.min, attribute.max
+    return (least is None or least <= number) and (most is None or number <= most)
+
+
+def validate_rule(rule: RuleDefinition) -> Found:
+    """Codes, dates, counters, caps, amounts and that it has a sample. Expressions are checked elsewhere."""
+    yield from _code("code", rule.code)
+    yield from _code("behaviour", rule.behaviour)
+    yield from _ordered(rule.valid_from, rule.valid_to)
+    yield from _repeated("factors", rule.factors)
+    yield from _repeated("eligibility", [condition.code for condition in rule.eligibility])
+    yield from _repeated("caps", [cap.code for cap in rule.caps])
+    for code, counter in rule.counters.items():
+        yield from _code(f"counters.{code}", code)
+        yield from _validate_counter(f"counters.{code}", counter)
+    for no, condition in enumerate(rule.eligibility):
+        yield from _code(f"eligibility.{no}.code", condition.code)
+    for no, cap in enumerate(rule.caps):
+        yield from _code(f"caps.{no}.code", cap.code)
+        measures = {name: getattr(cap, name) for name in ("count", "mg", "millicredits")}
+        if all(limit is None for limit in measures.values()):
+            yield f"caps.{no}", "must limit count, mg or millicredits"
+        if cap.window == "event" and cap.count is not None:
+            yield f"caps.{no}.count", "makes no sense for one event"
+        for name, limit in measures.items():
+            if limit is not None:
+                yield from _within(f"caps.{no}.{name}", limit, 1)
+    if rule.credits.millicredits_per_mg < 0:
+        yield "credits.millicredits_per_mg", "must not be negative"
+    yield from _within("credits.grant_millicredits", rule.credits.grant_millicredits, 0)
+    yield from _within("expiry_months", rule.expiry_months, 1, 1200)
+    yield from _within("pending_days", rule.pending_days, 0, 3660)
+    if not rule.samples:
+        yield "samples", "must hold at least one: an event and what the rule gives for it"
+
+
+def _validate_counter(path: str, counter: CounterDefinition) -> Found:
+    if not _MEASURE.match(counter.measure):
+        yield f"{path}.measure", "must be count, sum:<attribute> or distinct:<attribute>"
+    if not _WINDOW.match(counter.window):
+        yield f"{path}.window", "must be day, month, year or a number of days such as 7d"
+    if counter.per is not None and counter.measure.startswith("distinct:"):
+        yield f"{path}.per", "is not for a counter of distinct values"
+
+
+def validate_programme(programme: ProgrammeDefinition) -> Found:
+    """Codes, time zone, currency, bounds, consent texts, and that event sources name consent sources."""
+    yield from _code("code", programme.code)
+    try:
+        ZoneInfo(programme.time_zone)
+    except (KeyError, ValueError, OSError):
+        yield "time_zone", f"{programme.time_zone!r} is no IANA time zone"
+    if not _CURRENCY.match(programme.currency):
+        yield "currency", f"{programme.currency!r} is no ISO 4217 code"
+    bounded = ("release_grace_days", "late_event_days", "future_tolerance_s", "clawback_limit_millicredits")
+    for name in (*bounded, "undecided_retention_days"):
+        yield from _within(name, getattr(programme, name), 0)
+    for code, source in programme.consent_sources.items():
+        yield from _code(f"consent_sources.{code}", code)
+        yield from _within(f"consent_sources.{code}.retention_days", source.retention_days, 0)
+        yield from _repeated(f"consent_sources.{code}.texts", [text.version for text in source.texts])
+        if not source.texts:
+            yield f"consent_sources.{code}.texts", "must hold at least one text"
+    yield from _repeated("event_sources", [source.uri for source in programme.event_sources])
+    for no, event_source in enumerate(programme.event_sources):
+        if not _URI.match(event_source.uri):
+            yield f"event_sources.{no}.uri", f"{event_source.uri!r} is no URI"
+        for code in event_source.consent_sources:
+            if code not in programme.consent_sources:
+                yield f"event_sources.{no}.consent_sources", f"{code} is no consent source here"
+
+
+def _code(path: str, code: str) -> Found:
+    if not _CODE.match(code):
+        yield path, f"{code!r} must be small letters, digits and underscores"
+
+
+def _unit(path: str, unit: str) -> Found:
+    try:
+        parse_unit(unit)
+    except ValueError as error:
+        yield path, str(error)
+
+
+def _ordered(valid_from: date, valid_to: date | None) -> Found:
+    if valid_to is not None and valid_to <= valid_from:
+        yield "valid_to", "must be later than valid_from"
+
+
+def _repeated(path: str, codes: Iterable[str]) -> Found:
+    for code, times in Counter(codes).items():
+        if times > 1:
+            yield path, f"{code} is given {times} times"
+
+
+def _within(path: str, value: int, least: int, most: int = _BIGINT_MAX) -> Found:
+    if not least <= value <= most:
+        yield path, f"must be from {least} to {most}, not {value}"
