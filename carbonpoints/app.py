@@ -1,0 +1,48 @@
+"""The composition root: one app from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import flask_migrate
+from flask import Flask
+
+from carbonpoints.core.auth import init_auth
+from carbonpoints.core.config import Settings, load_settings
+from carbonpoints.core.db import db, init_database
+from carbonpoints.core.http import Registration, init_authorisation, init_http, register
+from carbonpoints.core.limits import init_limits
+from carbonpoints.core.logging import init_logging
+from carbonpoints.core.openapi import configure_openapi, openapi_cli
+from carbonpoints.core.problems import init_problems
+from carbonpoints.core.routes import REGISTRATIONS as CORE
+
+VERSION = "0.1.0"
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+
+def registrations() -> Iterator[Registration]:
+    """Every blueprint of the app, with the scope that each of its functions needs."""
+    yield from CORE
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the app; `settings` default to the environment's. ConfigError when they do not hold."""
+    settings = settings or load_settings()
+    app = Flask("carbonpoints")
+    app.config["CARBONPOINTS"] = settings
+    init_logging(app)
+    init_problems(app)
+    init_database(app, settings)
+    flask_migrate.Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=False)
+    configure_openapi(app, VERSION)
+    api = init_http(app, settings)
+    app.extensions["carbonpoints_api"] = api
+    init_auth(app, settings)
+    init_limits(app, settings, unlimited=frozenset({"static", "health.live", "health.ready"}))
+    init_authorisation(app)
+    for registration in registrations():
+        register(app, api, registration)
+    app.cli.add_command(openapi_cli)
+    return app
