@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate, Delivery

@@ -21,9 +21,8 @@ from carbonpoints.behaviours.identities import claim_acts, claim_events, remembe
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE, identity_hash
-from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.rules.catalogue import Catalogue, PinnedRule
-from carbonpoints.rules.engine import Assessment, CompiledRule
+from carbonpoints.rules.engine import CompiledRule
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 QUARTER_US = 900_000_000

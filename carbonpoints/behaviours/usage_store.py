@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate

@@ -1,0 +1,28 @@
+"""Errors of the intake."""
+
+from __future__ import annotations
+
+from carbonpoints.core.errors import CarbonpointsError, NotFound
+
+
+class UnknownSource(CarbonpointsError):
+    """The CloudEvents `source` is not registered in the programme, or not this caller's."""
+
+    code = "unknown_source"
+    status = 422
+    title = "This event source is not registered: %(source)s"
+
+
+class EvidenceErased(CarbonpointsError):
+    """The inputs of this decision were erased; its result still stands and still verifies (M15)."""
+
+    code = "evidence_erased"
+    status = 410
+    title = "The inputs of this decision were erased; what was decided still stands."
+
+
+class EventNotFound(NotFound):
+    """No such event, or not for this caller."""
+
+    code = "event_not_found"
+    title = "There is no such event for you."

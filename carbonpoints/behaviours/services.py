@@ -1,0 +1,90 @@
+"""Use cases of events: take some in, and say what became of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.programme import programme_settings
+from carbonpoints.behaviours.candidates import Candidate, Delivery, Source
+from carbonpoints.behaviours.deciding import Receipt, decide
+from carbonpoints.behaviours.errors import UnknownSource
+from carbonpoints.behaviours.intake import place, prepare
+from carbonpoints.behaviours.models import EventSource
+from carbonpoints.behaviours.staged import StagedEvent
+from carbonpoints.core import clock
+from carbonpoints.core.db import settings, transaction
+from carbonpoints.ledger.queries import Balances, balances_of
+from carbonpoints.rules.catalogue import load_catalogue
+
+ATTEMPTS = 3
+"""An event delivered twice at the same instant makes one of the two start again, and then it is known."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of the events of one delivery, in order, and the accounts' balances after it."""
+
+    receipts: Sequence[Receipt]
+    balances: dict[int, Balances]
+
+
+def open_delivery(session: Session, *, programme_id: int, source_uri: str, received_at: datetime) -> Delivery:
+    """Return what all events of one delivery share; UnknownSource where the source is not registered."""
+    source = (
+        session.query(EventSource)
+        .filter(EventSource.programme_id == programme_id, EventSource.uri == source_uri)
+        .one_or_none()
+    )
+    if source is None:
+        raise UnknownSource(params={"source": source_uri})
+    config = settings()
+    return Delivery(
+        programme=programme_settings(session, programme_id),
+        source=Source(source.source_id, source.uri, source.is_backfill),
+        received_at=received_at,
+        identity_key=config.identity_key,
+        key_version=config.identity_key_version,
+    )
+
+
+def take_events(*, programme_id: int, source_uri: str, events: Sequence[StagedEvent]) -> Taken:
+    """Take a delivery of events and decide each in order.
+
+    First the identities are claimed and committed, then the accounts are locked and the events decided, all
+    or none. Safe to repeat after a failure at any point: what was decided answers `duplicate`.
+    """
+    received_at = clock.now()
+    with transaction() as session:
+        delivery = open_delivery(
+            session, programme_id=programme_id, source_uri=source_uri, received_at=received_at
+        )
+        candidates = prepare(delivery, load_catalogue(session, programme_id), events)
+        place(session, delivery, candidates)
+    return decide_placed(delivery, candidates, finish=lambda _session, _receipts: None)
+
+
+def decide_placed(
+    delivery: Delivery,
+    candidates: Sequence[Candidate],
+    *,
+    finish: Callable[[Session, Sequence[Receipt]], None],
+) -> Taken:
+    """Decide placed candidates in one transaction, with whatever `finish` adds to it."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction() as session:
+                receipts, books = decide(session, delivery, candidates)
+                finish(session, receipts)
+            break
+        except IntegrityError:
+            if attempt == ATTEMPTS:
+                raise
+            for candidate in candidates:
+                candidate.is_new = False
+    today = delivery.programme.calendar.business_date(delivery.received_at)
+    return Taken(receipts, {account_id: balances_of(book, today) for account_id, book in books.items()})
