@@ -1,0 +1,70 @@
+"""Which programme a caller acts in, and the settings that it runs by at this instant (M1, M10)."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.errors import ProgrammeNeeded, ProgrammeNotSetUp
+from carbonpoints.approvals.versions import StoredVersion, VersionKind, VersionMark, current_versions, version_mark
+from carbonpoints.core.auth import Caller
+from carbonpoints.core.clock import now
+from carbonpoints.core.db import db
+from carbonpoints.core.models import Programme
+from carbonpoints.core.programmes import ProgrammeSettings, parse_programme_settings
+
+_Dated = tuple[tuple[StoredVersion, ProgrammeSettings], ...]
+
+# Kept per database, so that what was read from one is never believed of another.
+_known: weakref.WeakKeyDictionary[Any, dict[int, tuple[VersionMark, _Dated]]] = weakref.WeakKeyDictionary()
+
+
+def programme_settings(session: Session, programme_id: int) -> ProgrammeSettings:
+    """Return the settings in force now; one small query while no version changes.
+
+    Raises ProgrammeNotSetUp when no version of the programme's settings is in force.
+    """
+    cache = _known.setdefault(db.engine, {})
+    mark = version_mark(session, programme_id, (VersionKind.PROGRAMME,))
+    if programme_id not in cache or cache[programme_id][0] != mark:
+        cache[programme_id] = (mark, _read(session, programme_id))
+    instant = now()
+    for version, settings in cache[programme_id][1]:
+        if version.holds_at(instant):
+            return settings
+    raise ProgrammeNotSetUp
+
+
+def _read(session: Session, programme_id: int) -> _Dated:
+    row = session.get_one(Programme, programme_id)
+    return tuple(
+        (
+            version,
+            parse_programme_settings(
+                programme_id=row.programme_id,
+                bank_id=row.bank_id,
+                code=row.code,
+                time_zone=row.time_zone,
+                currency=row.currency,
+                content=version.content,
+            ),
+        )
+        for version in current_versions(session, programme_id, VersionKind.PROGRAMME)
+    )
+
+
+def programme_of(session: Session, caller: Caller) -> int:
+    """Return the programme that the caller's token names, or the only one of its bank.
+
+    Raises ProgrammeNeeded when the token names none that the bank has, or names none of several.
+    """
+    query = select(Programme.programme_id).where(Programme.bank_id == caller.bank_id)
+    if caller.programme is not None:
+        query = query.where(Programme.code == caller.programme)
+    found = session.scalars(query.limit(2)).all()
+    if len(found) != 1:
+        raise ProgrammeNeeded
+    return found[0]
