@@ -104,7 +104,9 @@ class Authenticator:
         sources = parse_sources(settings.jwks, secure=settings.is_production)
         self._key_sets = {issuer: KeySet(source) for issuer, source in sources.items()}
         # Kept per database, so that what was read from one is never believed of another.
-        self._banks: weakref.WeakKeyDictionary[Any, dict[str, tuple[int, float]]] = weakref.WeakKeyDictionary()
+        self._banks: weakref.WeakKeyDictionary[Any, dict[str, tuple[int, float]]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def caller_of(self, token: str) -> Caller:
         """Return the caller a token speaks for; InvalidToken when it does not hold."""
@@ -113,7 +115,9 @@ class Authenticator:
         try:
             claims = self._verified(token)
         except (jwt.PyJWTError, RecursionError) as error:
-            raise InvalidToken(next((text for kind, text in _REASONS if isinstance(error, kind)), "")) from error
+            raise InvalidToken(
+                next((text for kind, text in _REASONS if isinstance(error, kind)), "")
+            ) from error
         return _caller(claims, self._bank_id(claims["iss"]))
 
     def _verified(self, token: str) -> dict[str, Any]:
@@ -132,7 +136,11 @@ class Authenticator:
 
     def _key(self, issuer: str, header: Mapping[str, Any]) -> tuple[jwt.PyJWK | bytes, str]:
         """Return the key and the one algorithm it is for: the token's header chooses neither."""
-        if header.get("alg") == "HS256" and self._settings.jwt_hs256_secret and not self._settings.is_production:
+        if (
+            header.get("alg") == "HS256"
+            and self._settings.jwt_hs256_secret
+            and not self._settings.is_production
+        ):
             return self._settings.jwt_hs256_secret.encode(), "HS256"
         key_set, kid = self._key_sets.get(issuer), header.get("kid")
         key = key_set.find(kid) if key_set and isinstance(kid, str) else None

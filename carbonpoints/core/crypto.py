@@ -33,7 +33,7 @@ class InternationalSuite:
     """HMAC-SHA-256 and SHA-256; RS256, ES256 and EdDSA tokens."""
 
     name = "international"
-    token_algorithms = ("RS256", "ES256", "EdDSA")
+    token_algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
 
     def mac(self, key: bytes, message: bytes) -> bytes:
         """Return HMAC-SHA-256."""

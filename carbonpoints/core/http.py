@@ -50,7 +50,7 @@ class Schema(marshmallow.Schema):
 class Parser(FlaskParser):
     """Reads requests: strict JSON, unknown fields refused in queries too, errors as our own."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {
+    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - webargs declares it for instances too
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
         "query": marshmallow.RAISE,
         "querystring": marshmallow.RAISE,
@@ -66,7 +66,7 @@ class Parser(FlaskParser):
 
     def handle_error(self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Refuse the request with each wrong field named."""
-        fields = [field for place in error.normalized_messages().values() for field in field_errors(place)]
+        fields = [field for place in error.messages_dict.values() for field in field_errors(place)]
         raise InvalidRequest(fields=fields) from error
 
 

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,33 +67,32 @@ def usable_keys(document: Any) -> dict[str, jwt.PyJWK]:
     A key that we must not use (symmetric, for encryption, of an algorithm outside the suite, too short,
     without an id) is left out and logged; the others still work. Raises ValueError when it is no JWKS.
     """
-    if not isinstance(document, Mapping) or not isinstance(document.get("keys"), list):
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("not a JWKS: no list of keys")
     keys: dict[str, jwt.PyJWK] = {}
-    for entry in document["keys"]:
-        reason = _add_key(keys, entry)
-        if reason:
-            log.warning("jwks_key_ignored", kid=entry.get("kid") if isinstance(entry, dict) else None, reason=reason)
+    for entry in entries:
+        try:
+            kid, key = _usable_key(entry)
+        except (ValueError, jwt.PyJWTError) as error:
+            log.warning("jwks_key_ignored", kid=entry.get("kid"), reason=str(error))
+        else:
+            keys.setdefault(kid, key)
     return keys
 
 
-def _add_key(keys: dict[str, jwt.PyJWK], entry: Any) -> str:
-    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str):
-        return "no key id"
+def _usable_key(entry: dict[str, Any]) -> tuple[str, jwt.PyJWK]:
+    kid = entry.get("kid")
+    if not isinstance(kid, str):
+        raise ValueError("no key id")  # noqa: TRY004 - what is wrong is the document, not our call
     if entry.get("use", "sig") != "sig":
-        return "not for signatures"
-    if entry["kid"] in keys:
-        return "key id used twice"
-    try:
-        key = jwt.PyJWK(entry)
-    except jwt.PyJWTError as error:
-        return type(error).__name__
+        raise ValueError("not for signatures")
+    key = jwt.PyJWK(entry)
     if key.algorithm_name not in SUITE.token_algorithms:
-        return "algorithm not in use here"
+        raise ValueError("algorithm not in use here")
     if isinstance(key.key, RSAPublicKey) and key.key.key_size < RSA_BITS_MIN:
-        return "RSA key too short"
-    keys[entry["kid"]] = key
-    return ""
+        raise ValueError("RSA key too short")
+    return kid, key
 
 
 class KeySet:
@@ -126,7 +125,7 @@ class KeySet:
                 return
             self._keys = usable_keys(json.loads(self._read(self._source)))
         except (OSError, ValueError) as error:
-            log.error("jwks_not_read", reason=type(error).__name__)
+            log.warning("jwks_not_read", reason=type(error).__name__)
         finally:
             self._read_at = time.monotonic()
             self._lock.release()

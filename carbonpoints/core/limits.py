@@ -12,7 +12,7 @@ from flask_limiter.util import get_remote_address
 from carbonpoints.core.auth import InvalidToken, Unauthenticated, authenticate, caller_hash
 from carbonpoints.core.config import Settings
 
-REDIS_TIMEOUT_S = 0.5
+REDIS_TIMEOUT_S = 1
 
 
 def _limit_key() -> str:

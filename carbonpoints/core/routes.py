@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, current_app, render_template
+from marshmallow import fields
 
 from carbonpoints.core.http import PUBLIC, Blueprint, Registration, Schema
 from carbonpoints.core.openapi import document_text
-from marshmallow import fields
 
 health = Blueprint("health", __name__, description="Whether the service runs and is ready to answer.")
 description = Blueprint("description", __name__, description="The API's own description.")
