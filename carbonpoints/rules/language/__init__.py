@@ -1,0 +1,43 @@
+"""The typed expression language of rules and feed profiles: conditions, formulas and field mappings.
+
+An expression is one line of arithmetic, comparison and text functions over declared variables. It is read
+once, checked against the variables' types, turned into Python code and then evaluated in about a
+microsecond. It cannot loop, call anything but the functions in `FUNCTIONS`, or reach an object's insides.
+
+Numbers are exact decimals of 34 digits (`CONTEXT`); half-even where a product or quotient needs more. A
+variable or lookup may have no value (None): `given(x)`, `x is None`, `coalesce(x, default)` and the branches
+of `a if c else b` accept that, everything else answers with an EvaluationError that names the column.
+"""
+
+from carbonpoints.rules.language.errors import EvaluationError, ExpressionError, LanguageError
+from carbonpoints.rules.language.expression import Expression, Step, compile_expression
+from carbonpoints.rules.language.functions import CONTEXT, FAILURES, FUNCTIONS, Function
+from carbonpoints.rules.language.tree import (
+    VALUE_TYPES,
+    Literal,
+    Node,
+    Operation,
+    Reference,
+    ValueType,
+    Variable,
+)
+
+__all__ = [
+    "CONTEXT",
+    "FAILURES",
+    "FUNCTIONS",
+    "VALUE_TYPES",
+    "EvaluationError",
+    "Expression",
+    "ExpressionError",
+    "Function",
+    "LanguageError",
+    "Literal",
+    "Node",
+    "Operation",
+    "Reference",
+    "Step",
+    "ValueType",
+    "Variable",
+    "compile_expression",
+]

@@ -1,0 +1,73 @@
+"""The characters and words that an expression may be written with, before Python's parser sees it.
+
+Whatever passes here holds only plain numbers, quoted texts without escapes, names, brackets that match, and
+the language's own signs: Python's hexadecimal, exponent, complex and underscored numbers, f-strings, comments
+and statements are refused with a sentence that says what to write instead.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+from carbonpoints.rules.language.errors import ExpressionError
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\n]+)
+    | (?P<number>[0-9][\w.]*)
+    | (?P<name>[^\W\d]\w*)
+    | (?P<text>"[^"\\\r\n]*"|'[^'\\\r\n]*')
+    | (?P<sign>==|!=|<=|>=|[-+*/<>(),])""",
+    re.VERBOSE,
+)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_WORDS = {"and", "or", "not", "if", "else", "in", "is", "None", "True", "False"}
+_HINTS = {
+    "=": "compare with ==, not with =",
+    "!": "write not, or != to compare",
+    "&": "write and",
+    "|": "write or",
+    ".": "write 0.5 for a half; a dot cannot stand alone",
+    "\\": "a text cannot hold a backslash",
+    '"': "this text is not closed",
+    "'": "this text is not closed",
+    "（": "write ( with the plain bracket",
+    "）": "write ) with the plain bracket",
+    "，": "write , with the plain comma",
+    "“": 'write " with the plain quotation mark',
+    "”": 'write " with the plain quotation mark',
+}
+
+
+def scan(source: str) -> None:
+    """Check every word of `source`; raises ExpressionError at the first that does not belong."""
+    opened: list[int] = []
+    position = 0
+    while position < len(source):
+        match = _TOKEN.match(source, position)
+        if match is None:
+            sign = source[position]
+            hint = _HINTS.get(sign, f"the character {sign!r} cannot be used here")
+            raise ExpressionError("character", hint, position + 1, position + 2)
+        _check_word(match)
+        if match[0] == "(":
+            opened.append(match.start())
+        elif match[0] == ")" and not opened:
+            raise ExpressionError("syntax", "this bracket closes nothing", match.start() + 1, match.end() + 1)
+        elif match[0] == ")":
+            opened.pop()
+        position = match.end()
+    if opened:
+        raise ExpressionError("syntax", "this bracket is not closed", opened[-1] + 1, opened[-1] + 2)
+
+
+def _check_word(match: re.Match[str]) -> None:
+    word = match[0]
+    place = match.start() + 1, match.end() + 1
+    if match.lastgroup == "number" and _NUMBER.fullmatch(word) is None:
+        raise ExpressionError("literal", f"{word} is no number: write digits and one dot, as in 12.5", *place)
+    if match.lastgroup == "name":
+        if keyword.iskeyword(word) and word not in _WORDS:
+            raise ExpressionError("not_allowed", f"{word} cannot be used in an expression", *place)
+        if not word.isidentifier():
+            raise ExpressionError("character", f"{word!r} is no name", *place)

@@ -1,0 +1,249 @@
+"""Units of formulas, checked when a rule is loaded; nothing here runs when an event is evaluated.
+
+A unit is written in ASCII with `*` and `/`: `g/person_km`. Nothing is converted silently: km and m, or g and
+kg, do not fit each other, and the message says the factor between them. What is counted (rides, sheets,
+kilograms of textile) is a dimension of its own, so that two counts never cancel by accident.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Never
+
+import pint
+
+from carbonpoints.rules.language import (
+    Expression,
+    ExpressionError,
+    Literal,
+    Node,
+    Operation,
+    Reference,
+    Variable,
+)
+
+SIZES = (
+    "g = [mass]",
+    "mg = 0.001 * g",
+    "kg = 1000 * g",
+    "t = 1000000 * g",
+    "km = [length]",
+    "m = 0.001 * km",
+    "kJ = [energy]",
+    "MJ = 1000 * kJ",
+    "GJ = 1000000 * kJ",
+    "TJ = 1000000000 * kJ",
+    "kWh = 3600 * kJ",
+    "MWh = 3600000 * kJ",
+    "m3 = [volume]",
+    "L = 0.001 * m3",
+    "mu = [area]",
+    "ha = 15 * mu",
+    "m2 = 0.0015 * mu",
+    "s = [time]",
+    "minute = 60 * s",
+    "h = 3600 * s",
+    "CNY = [money]",
+    "fen = 0.01 * CNY",
+)
+"""Units that convert into each other, each family by its first."""
+
+COUNTS = (
+    *("person", "person_km", "vehicle", "vehicle_km", "trip", "passenger_trip", "ride", "step"),
+    *("transaction", "receipt", "statement", "bill", "sheet", "case", "action", "order", "item", "donation"),
+    *("point", "plant", "tree", "day", "month", "year", "kg_textile", "kg_material", "kgce"),
+)
+"""Units that convert into nothing: what is counted, and masses and energies that are no plain mass or energy."""
+
+_UNIT = re.compile(r"(?:1|[A-Za-z]\w*)(?:[*/][A-Za-z]\w*)*", re.ASCII)
+_SIGN_WORDS = {"+": "added", "-": "subtracted", "compare": "compared", "in": "compared", "not in": "compared"}
+
+
+def _registry() -> Any:
+    registry: Any = pint.UnitRegistry(None, non_int_type=Fraction)
+    for definition in SIZES:
+        registry.define(definition)
+    for count in COUNTS:
+        registry.define(f"{count} = [{count}]")
+    return registry
+
+
+_REGISTRY = _registry()
+_NAMES = frozenset(definition.split(" ")[0] for definition in SIZES) | frozenset(COUNTS)
+
+
+def parse_unit(text: str) -> str:
+    """Return the canonical text of a unit: `g/person_km`; "" for a plain number, written "" or "1".
+
+    Names stand in alphabetical order, a power is the name repeated. Raises ValueError, with a sentence for
+    the person who wrote it, for a name that is not known and for anything but names, `*` and `/`.
+    """
+    return _written(_parsed(text))
+
+
+def conversion_factor(from_unit: str, to_unit: str) -> Decimal:
+    """Return the exact number of `to_unit` in one `from_unit`: 1000 for kg/kWh to g/kWh.
+
+    Raises ValueError when a unit is bad, when they measure different things, and when the factor is no
+    exact decimal (1 kJ is 1/3600 kWh).
+    """
+    ratio = _ratio(_parsed(from_unit), _parsed(to_unit))
+    if ratio is None:
+        raise ValueError(
+            f"{_said(_parsed(from_unit))} and {_said(_parsed(to_unit))} measure different things"
+        )
+    factor = _exact(ratio)
+    if factor is None:
+        raise ValueError(f"one {from_unit} is {ratio} {to_unit}, which is no exact decimal")
+    return factor
+
+
+def check_units(expression: Expression, variables: Mapping[str, Variable], expected_unit: str | None) -> str:
+    """Return the canonical unit of the expression's value, "" for a plain number and for what is no number.
+
+    `expected_unit` is the unit that the result must have exactly, None for any. A literal zero fits every
+    unit; any other literal is a plain number, because figures with a unit belong into factors. Raises
+    ExpressionError with code `unit_mismatch` at the part that does not fit, and `unit_unknown` at a
+    variable whose unit is bad.
+    """
+    tree = expression.tree
+    unit = _Checker(variables).unit(tree)
+    if expected_unit is None:
+        return "" if unit is None else _written(unit)
+    expected = _parsed(expected_unit)
+    if unit is not None and unit != expected:
+        _mismatch(tree, f"this gives {_said(unit)}, but {_said(expected)} is needed", unit, expected)
+    return _written(expected)
+
+
+class _Checker:
+    """Works out the unit of every part; None stands for the unit of a literal zero, which fits all."""
+
+    def __init__(self, variables: Mapping[str, Variable]) -> None:
+        self._variables = variables
+
+    def unit(self, node: Node) -> Any:
+        if isinstance(node, Reference):
+            return self._variable(node)
+        if isinstance(node, Literal):
+            return None if node.type == "number" and node.value == 0 else _PLAIN
+        if not isinstance(node, Operation):
+            raise TypeError(node)
+        units = [self.unit(operand) for operand in node.operands]
+        rule = _RULES.get(node.operation, _plain)
+        return rule(node, units)
+
+    def _variable(self, node: Reference) -> Any:
+        try:
+            return _parsed(self._variables[node.name].unit)
+        except ValueError as error:
+            message = f"the unit of {node.name} is wrong: {error}"
+            raise ExpressionError("unit_unknown", message, node.column, node.end_column) from None
+
+
+def _same(node: Operation, units: Sequence[Any], operands: Sequence[Node] | None = None) -> Any:
+    """All operands have one unit, and so has the result."""
+    known: Any = None
+    for operand, unit in zip(node.operands if operands is None else operands, units, strict=True):
+        if known is None:
+            known = unit
+        elif unit is not None and unit != known:
+            done = _SIGN_WORDS.get(node.operation, "combined")
+            _mismatch(operand, f"{_said(known)} and {_said(unit)} cannot be {done}", unit, known)
+    return known
+
+
+def _compared(node: Operation, units: Sequence[Any]) -> Any:
+    _same(node, units)
+    return _PLAIN
+
+
+def _chosen(node: Operation, units: Sequence[Any]) -> Any:
+    return _same(node, units[1:], node.operands[1:])
+
+
+def _product(node: Operation, units: Sequence[Any]) -> Any:
+    left, right = (_PLAIN if unit is None else unit for unit in units)
+    return left * right if node.operation == "*" else left / right
+
+
+def _kept(_node: Operation, units: Sequence[Any]) -> Any:
+    return units[0]
+
+
+def _rounded(node: Operation, units: Sequence[Any]) -> Any:
+    _plain(node, (_PLAIN, *units[1:]))
+    return units[0]
+
+
+def _free(_node: Operation, _units: Sequence[Any]) -> Any:
+    return _PLAIN
+
+
+def _plain(node: Operation, units: Sequence[Any]) -> Any:
+    """Every operand is a plain number or no number at all."""
+    for operand, unit in zip(node.operands, units, strict=True):
+        if unit is not None and unit != _PLAIN:
+            _mismatch(operand, f"this has the unit {_said(unit)}, but a plain number is needed", unit, _PLAIN)
+    return _PLAIN
+
+
+_RULES: Mapping[str, Callable[[Operation, Sequence[Any]], Any]] = {
+    **dict.fromkeys(("+", "-", "min", "max", "coalesce"), _same),
+    **dict.fromkeys(("compare", "in", "not in"), _compared),
+    **dict.fromkeys(("*", "/"), _product),
+    **dict.fromkeys(("negate", "abs", "floor", "ceil"), _kept),
+    **dict.fromkeys(("given", "missing", "text"), _free),
+    "round_half_up": _rounded,
+    "if": _chosen,
+}
+"""How an operation treats units; every other one wants plain numbers."""
+
+
+def _parsed(text: str) -> Any:
+    compact = text.replace(" ", "") or "1"
+    if _UNIT.fullmatch(compact) is None:
+        raise ValueError(f"{text!r} is no unit: write names with * and /, as in g/person_km")
+    for name in re.split(r"[*/]", compact):
+        if name != "1" and name not in _NAMES:
+            raise ValueError(f"{name!r} is no unit that is known here")
+    return _REGISTRY.parse_units(compact)
+
+
+_PLAIN = _parsed("1")
+
+
+def _written(unit: Any) -> str:
+    powers = sorted(_REGISTRY.Quantity(1, unit).unit_items())
+    above = [name for name, power in powers for _ in range(int(power))]
+    below = [name for name, power in powers for _ in range(-int(power))]
+    if not below:
+        return "*".join(above)
+    return "/".join(["*".join(above) or "1", *below])
+
+
+def _said(unit: Any) -> str:
+    return _written(unit) or "a plain number"
+
+
+def _ratio(unit: Any, other: Any) -> Fraction | None:
+    if unit.dimensionality != other.dimensionality:
+        return None
+    return Fraction(_REGISTRY.convert(Fraction(1), unit, other))
+
+
+def _exact(ratio: Fraction) -> Decimal | None:
+    value = Decimal(ratio.numerator) / Decimal(ratio.denominator)
+    return value if Fraction(value) == ratio else None
+
+
+def _mismatch(node: Node, message: str, unit: Any, other: Any) -> Never:
+    """Refuse, and name the factor where two units measure the same thing in different sizes."""
+    ratio = _ratio(unit, other)
+    if ratio is not None and ratio < 1:
+        unit, other, ratio = other, unit, 1 / ratio
+    factor = "" if ratio is None else f" (1 {_said(unit)} is {_exact(ratio) or ratio} {_said(other)})"
+    raise ExpressionError("unit_mismatch", message + factor, node.column, node.end_column)
