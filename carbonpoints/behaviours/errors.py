@@ -13,6 +13,14 @@ class UnknownSource(CarbonpointsError):
     title = "This event source is not registered: %(source)s"
 
 
+class SourceNotYours(CarbonpointsError):
+    """The caller's token does not speak for this CloudEvents `source`."""
+
+    code = "source_not_yours"
+    status = 403
+    title = "Your token does not speak for the source %(source)s."
+
+
 class EvidenceErased(CarbonpointsError):
     """The inputs of this decision were erased; its result still stands and still verifies (M15)."""
 

@@ -1,0 +1,126 @@
+"""CloudEvents 1.0 in JSON: the envelope, checked, and turned into the event that intake takes.
+
+Binary content modes, base64 data and extensions that we do not know are refused. `revision` is our extension
+(M9): 0 or absent for the first report of an act, higher for a correction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from carbonpoints.behaviours.attributes import AttributeChecks, RefusedAttributesError
+from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
+from carbonpoints.core.errors import FieldError
+from carbonpoints.core.http import Schema
+from carbonpoints.core.problems import field_errors
+
+TYPE_PREFIX = "carbonpoints.behaviour."
+REVERSAL_TYPE = "carbonpoints.reversal"
+BATCH_EVENTS = 1_000
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+
+_TYPE = re.compile(r"carbonpoints\.(behaviour\.[a-z][a-z0-9_]{0,62}|reversal)\Z")
+_SUBJECT = re.compile(r"(CUSTOMER_REF|DEMO|USCC|LEI|ISIN|BANK_ACCOUNT):[^\x00-\x1f]{1,200}\Z")
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+\Z")
+
+
+class CloudEvent(Schema):
+    """A CloudEvent about one act of green behaviour."""
+
+    specversion = fields.String(required=True, validate=validate.Equal("1.0"))
+    id = fields.String(required=True, validate=[validate.Length(min=1, max=200), validate.Regexp(_PRINTABLE)])
+    source = fields.String(
+        required=True, validate=[validate.Length(min=1, max=200), validate.Regexp(_PRINTABLE)]
+    )
+    type = fields.String(
+        required=True,
+        validate=validate.Regexp(_TYPE),
+        metadata={"description": "`carbonpoints.behaviour.` and the behaviour's code.", "maxLength": 100},
+    )
+    subject = fields.String(
+        required=True,
+        validate=validate.Regexp(_SUBJECT),
+        metadata={
+            "description": "Whose act it is: `CUSTOMER_REF:…`, or `BANK_ACCOUNT:…` with `#` and the acting "
+            "customer's reference where the source knows who acted.",
+            "maxLength": 220,
+        },
+    )
+    time = fields.AwareDateTime(
+        required=True, format="iso", metadata={"description": "RFC 3339 with offset."}
+    )
+    datacontenttype = fields.String(validate=validate.Equal("application/json"))
+    dataschema = fields.String(validate=validate.Length(max=400))
+    traceparent = fields.String(validate=validate.Length(max=100))
+    tracestate = fields.String(validate=validate.Length(max=512))
+    revision = fields.Integer(strict=True, validate=validate.Range(min=0, max=30_000), load_default=0)
+    data = fields.Dict(
+        keys=fields.String(),
+        required=True,
+        metadata={"description": "The behaviour's attributes; numbers as decimal text or whole numbers."},
+    )
+
+
+ENVELOPE = CloudEvent()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvent:
+    """One item of a delivery: the event, or what is wrong with it."""
+
+    event_id: str
+    source: str
+    event: StagedEvent | None
+    disposition: Disposition | None = None
+    """Set where the event goes no further: invalid, or a kind that is not enabled."""
+    errors: tuple[FieldError, ...] = ()
+
+
+class EventReader:
+    """Reads CloudEvents against the behaviours of one programme."""
+
+    def __init__(self, checks: Mapping[str, AttributeChecks]) -> None:
+        self._checks = checks
+
+    def read(self, item: Any) -> ReadEvent:
+        """Return the event that `item`, a decoded JSON value, describes, or what is wrong with it."""
+        try:
+            envelope = ENVELOPE.load(item)
+        except ValidationError as error:
+            named = item if isinstance(item, Mapping) else {}
+            return ReadEvent(
+                str(named.get("id") or "")[:200],
+                str(named.get("source") or "")[:200],
+                None,
+                Disposition.INVALID,
+                tuple(field_errors(error.messages_dict)),
+            )
+        event_id, source = envelope["id"], envelope["source"]
+        if envelope["type"] == REVERSAL_TYPE:
+            return ReadEvent(event_id, source, None, Disposition.CORRECTION_NOT_ENABLED)
+        if envelope["time"] < EARLIEST:
+            wrong = FieldError("time", "too_small", "Times before 1990 are not accepted.")
+            return ReadEvent(event_id, source, None, Disposition.INVALID, (wrong,))
+        behaviour = envelope["type"].removeprefix(TYPE_PREFIX)
+        checks = self._checks.get(behaviour)
+        try:
+            data = checks.canonical(envelope["data"]) if checks is not None else {}
+        except RefusedAttributesError as refused:
+            errors = tuple(FieldError(f"data.{e.field}", e.code, e.detail) for e in refused.fields)
+            return ReadEvent(event_id, source, None, Disposition.INVALID, errors)
+        event = StagedEvent(
+            event_id,
+            envelope["subject"],
+            microseconds_of(envelope["time"]),
+            envelope["revision"],
+            behaviour,
+            data,
+        )
+        return ReadEvent(event_id, source, event)

@@ -1,0 +1,127 @@
+"""Events over the API: a delivery of CloudEvents, answered item by item in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from carbonpoints.accounts.programme import programme_of
+from carbonpoints.behaviours.attributes import AttributeChecks
+from carbonpoints.behaviours.cloudevents import EventReader, ReadEvent
+from carbonpoints.behaviours.deciding import Receipt
+from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.errors import SourceNotYours
+from carbonpoints.behaviours.services import take_events
+from carbonpoints.core.auth import Caller
+from carbonpoints.core.db import reading
+from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.core.ids import NumberedId, account_public_id
+from carbonpoints.ledger.queries import Balances
+from carbonpoints.rules.catalogue import Catalogue, load_catalogue
+
+EVENT_PREFIX = "evt"
+
+
+@dataclass(frozen=True)
+class DeliveredItem:
+    """What became of one item of a delivery."""
+
+    source: str
+    id: str
+    disposition: str
+    event_id: str | None
+    """Our public id of the decision; null where nothing was decided."""
+    account_id: str | None
+    reduction_mg: int
+    amount_millicredits: int
+    reason: str | None
+    errors: tuple[FieldError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The items in order, and the balances after of each account that got a decision."""
+
+    items: Sequence[DeliveredItem]
+    balances: dict[str, Balances]
+
+
+_readers: dict[int, tuple[Catalogue, EventReader]] = {}
+
+
+def _reader(programme_id: int, catalogue: Catalogue) -> EventReader:
+    known = _readers.get(programme_id)
+    if known is None or known[0] is not catalogue:
+        checks = {code: AttributeChecks(behaviour) for code, behaviour in catalogue.behaviours.items()}
+        known = _readers[programme_id] = (catalogue, EventReader(checks))
+    return known[1]
+
+
+def deliver_event(*, caller: Caller, item: Any) -> Delivered:
+    """Take one CloudEvent.
+
+    Raises InvalidRequest, naming the fields, when it is malformed, and SourceNotYours when the caller may not
+    speak for its source; everything else is a disposition.
+    """
+    delivered, reads = _deliver(caller, [item])
+    only = delivered.items[0]
+    if only.errors:
+        if any(error.code == SourceNotYours.code for error in only.errors):
+            raise SourceNotYours(params={"source": reads[0].source})
+        raise InvalidRequest(fields=only.errors)
+    return delivered
+
+
+def deliver_batch(*, caller: Caller, items: Sequence[Any]) -> Delivered:
+    """Take a batch; one bad item does not sink the rest."""
+    return _deliver(caller, items)[0]
+
+
+def _deliver(caller: Caller, items: Sequence[Any]) -> tuple[Delivered, list[ReadEvent]]:
+    with reading() as session:
+        programme_id = programme_of(session, caller)
+        reader = _reader(programme_id, load_catalogue(session, programme_id))
+    reads = [_allowed(caller, reader.read(item)) for item in items]
+    by_source: dict[str, list[int]] = {}
+    for index, read in enumerate(reads):
+        if read.event is not None:
+            by_source.setdefault(read.source, []).append(index)
+    answers = [_refused(read) for read in reads]
+    balances: dict[str, Balances] = {}
+    for source, indexes in by_source.items():
+        events = [event for index in indexes if (event := reads[index].event) is not None]
+        taken = take_events(programme_id=programme_id, source_uri=source, events=events)
+        for index, receipt in zip(indexes, taken.receipts, strict=True):
+            answers[index] = _answered(reads[index], receipt)
+        balances |= {account_public_id(account_id): held for account_id, held in taken.balances.items()}
+    return Delivered(answers, balances), reads
+
+
+def _allowed(caller: Caller, read: ReadEvent) -> ReadEvent:
+    """Refuse what names a source the caller's token does not speak for."""
+    if read.event is None or read.source in caller.sources:
+        return read
+    wrong = FieldError("source", SourceNotYours.code, "Your token does not speak for this source.")
+    return ReadEvent(read.event_id, read.source, None, Disposition.INVALID, (wrong,))
+
+
+def _refused(read: ReadEvent) -> DeliveredItem:
+    disposition = read.disposition or Disposition.INVALID
+    return DeliveredItem(read.source, read.event_id, disposition.code, None, None, 0, 0, None, read.errors)
+
+
+def _answered(read: ReadEvent, receipt: Receipt) -> DeliveredItem:
+    is_decided = receipt.account_seq > 0
+    return DeliveredItem(
+        source=read.source,
+        id=read.event_id,
+        disposition=receipt.disposition.code,
+        event_id=str(NumberedId(EVENT_PREFIX, receipt.account_id, receipt.account_seq))
+        if is_decided
+        else None,
+        account_id=account_public_id(receipt.account_id) if is_decided else None,
+        reduction_mg=receipt.reduction_mg,
+        amount_millicredits=receipt.amount_millicredits,
+        reason=receipt.reason,
+    )
