@@ -83,7 +83,7 @@ def install(venv: Path, files: list[Path]) -> None:
     """Download and install what `files` pin, and print how long each took."""
     python = str(venv / "bin" / "python")
     pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    # The files are complete, so pip need not work out what depends on what: that takes half of its time.
+    # The files name everything; whatever is not in them is not installed.
     pinned = ["--no-deps", "--require-hashes", *(part for file in files for part in ("-r", str(file)))]
     wheels, log = venv / "wheels", venv / "pip.log"
     shutil.rmtree(wheels, ignore_errors=True)

@@ -31,21 +31,10 @@ from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from carbonpoints.app import create_app
 from carbonpoints.core.config import Settings, load_settings
-from carbonpoints.core.db import db, init_database
+from carbonpoints.core.db import db
 from carbonpoints.embedded import running_servers
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def create_app(settings: Settings) -> Flask:
-    """Until carbonpoints.app exists: the database alone."""
-    app = Flask("carbonpoints")
-    app.config["CARBONPOINTS"] = settings
-    init_database(app, settings)
-    flask_migrate.Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=False)
-    return app
-
 
 # What a test commits is the release of a savepoint inside the fixture's transaction.
 db.session.session_factory.configure(join_transaction_mode="create_savepoint")
