@@ -24,8 +24,11 @@ SCALES = {Unit.CREDIT: 3, Unit.MG_CO2E: 0, Unit.CNY_FEN: 0}
 
 
 class Kind(IntEnum):
-    """Kinds of an account. Those below 100 belong to the customer, are bounded and have balances; those from
-    100 on are the house's side, whose totals are sums over entries."""
+    """Kinds of an account.
+
+    Those below 100 belong to the customer, are bounded and have balances; those from 100 on are the house's
+    side, whose totals are sums over entries.
+    """
 
     AVAILABLE = 1
     PENDING = 2
@@ -42,6 +45,8 @@ class Kind(IntEnum):
     QUANTIFIED_REVERSED = 108
     FORFEITED = 109
     ADJUSTED = 110
+    CARRIED = 111
+    """What passes from a lot past its expiry into the lot of its grace; zero in every account."""
 
 
 FIRST_HOUSE_KIND = 100
@@ -63,6 +68,8 @@ class Flow(IntEnum):
     EXPIRE = 20
     EXPIRE_RELEASED = 21
     """Expire what was released or refunded after its expiry (M6)."""
+    GRACE = 22
+    """Carry what was released or refunded after its expiry into a lot that ends with the programme's grace."""
     REVERSE = 30
     REVERSE_REDUCTION = 31
     CHARGE_CLAWBACK = 32
@@ -78,6 +85,26 @@ class Flow(IntEnum):
     """Give back a captured redemption to the lots it came from."""
 
 
+class DecisionKind(IntEnum):
+    """What was decided about an account (M16); every entry names the decision that caused it."""
+
+    OPENING = 1
+    EVENT = 2
+    CONSENT = 3
+    STATUS = 4
+    IDENTIFIER = 5
+    HOLD = 6
+    CAPTURE = 7
+    RELEASE = 8
+    EXPIRY = 9
+    REVERSAL = 10
+    TRANSFER = 11
+    MATURITY = 12
+    REFUND = 13
+    CLOSING = 14
+    ADJUSTMENT = 15
+
+
 MOVEMENTS: frozenset[tuple[Flow, Unit, Kind, Kind]] = frozenset(
     {
         (Flow.EARN, Unit.CREDIT, Kind.ISSUED, Kind.AVAILABLE),
@@ -89,6 +116,8 @@ MOVEMENTS: frozenset[tuple[Flow, Unit, Kind, Kind]] = frozenset(
         (Flow.RELEASE, Unit.CREDIT, Kind.HELD, Kind.AVAILABLE),
         (Flow.EXPIRE, Unit.CREDIT, Kind.AVAILABLE, Kind.EXPIRED),
         (Flow.EXPIRE_RELEASED, Unit.CREDIT, Kind.AVAILABLE, Kind.EXPIRED),
+        (Flow.GRACE, Unit.CREDIT, Kind.AVAILABLE, Kind.CARRIED),
+        (Flow.GRACE, Unit.CREDIT, Kind.CARRIED, Kind.AVAILABLE),
         (Flow.REVERSE, Unit.CREDIT, Kind.AVAILABLE, Kind.REVERSED),
         (Flow.REVERSE, Unit.CREDIT, Kind.PENDING, Kind.REVERSED),
         (Flow.REVERSE_REDUCTION, Unit.MG_CO2E, Kind.REDUCTION, Kind.QUANTIFIED_REVERSED),
