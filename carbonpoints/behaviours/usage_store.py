@@ -27,11 +27,19 @@ SET awards = excluded.awards, reduction_mg = excluded.reduction_mg,
 """
 
 
+Ranges = dict[tuple[str, str], tuple[date, date]]
+"""First and last period start wanted, per scope and period."""
+
+
 def load(
     session: Session, account_ids: Sequence[int], candidates: Sequence[Candidate]
 ) -> dict[int, UsageBook]:
     """Return the usage that the candidates' rules look at, by account."""
-    ranges = _ranges(candidates)
+    return load_ranges(session, account_ids, _ranges(candidates))
+
+
+def load_ranges(session: Session, account_ids: Sequence[int], ranges: Ranges) -> dict[int, UsageBook]:
+    """Return the usage in these periods, by account; an account without any is absent."""
     books: dict[int, UsageBook] = {}
     if not ranges or not account_ids:
         return books
@@ -55,8 +63,8 @@ def load(
     return books
 
 
-def _ranges(candidates: Sequence[Candidate]) -> dict[tuple[str, str], tuple[date, date]]:
-    """Return, per scope and period, the first and last period start that any candidate needs."""
+def _ranges(candidates: Sequence[Candidate]) -> Ranges:
+    """Return the periods that any candidate needs."""
     spans: dict[int, tuple[Candidate, date, date]] = {}
     for candidate in candidates:
         if candidate.compiled is None or candidate.local_date is None:
@@ -67,7 +75,7 @@ def _ranges(candidates: Sequence[Candidate]) -> dict[tuple[str, str], tuple[date
             spans[id(candidate.compiled)] = (candidate, day, day)
         elif day < span[1] or day > span[2]:
             spans[id(candidate.compiled)] = (candidate, min(day, span[1]), max(day, span[2]))
-    ranges: dict[tuple[str, str], tuple[date, date]] = {}
+    ranges: Ranges = {}
     for candidate, first, last in spans.values():
         compiled = candidate.compiled
         assert compiled is not None  # noqa: S101 - only candidates with a rule have a span

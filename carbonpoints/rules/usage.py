@@ -31,8 +31,6 @@ class UsageRow:
     reduction_mg: int = 0
     amount_millicredits: int = 0
     tallies: dict[str, dict[str, str | int]] | None = None
-    stored: bool = False
-    """Whether the database already has this row."""
 
     def tally(self, counter: str, party: str, amount: Decimal | int) -> None:
         """Add to a counter's tally for one party (empty text for all parties together)."""

@@ -1,0 +1,213 @@
+"""Answers of the events API."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+
+from carbonpoints.accounts.schemas import BalancesSchema
+from carbonpoints.core.http import Schema
+
+
+class FieldErrorSchema(Schema):
+    """One wrong field."""
+
+    field = fields.String(required=True)
+    code = fields.String(required=True)
+    detail = fields.String(required=True)
+
+
+class DeliveredItemSchema(Schema):
+    """What became of one event."""
+
+    source = fields.String(required=True)
+    id = fields.String(required=True)
+    disposition = fields.String(required=True)
+    event_id = fields.String(required=True, allow_none=True)
+    account_id = fields.String(required=True, allow_none=True)
+    reduction_mg = fields.Integer(required=True)
+    amount_millicredits = fields.Integer(required=True)
+    reason = fields.String(required=True, allow_none=True)
+    errors = fields.List(fields.Nested(FieldErrorSchema), required=True)
+
+
+class DeliveredSchema(Schema):
+    """What became of a delivery, item by item in order."""
+
+    items = fields.List(fields.Nested(DeliveredItemSchema), required=True)
+    balances = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(BalancesSchema),
+        required=True,
+        metadata={
+            "description": "After the delivery, by account; empty for callers that may not read accounts."
+        },
+    )
+
+
+class ConditionSchema(Schema):
+    """A condition of the rule and whether it held; null where it was not reached."""
+
+    code = fields.String(required=True)
+    when = fields.String(required=True)
+    text_en = fields.String(required=True)
+    text_zh = fields.String(required=True)
+    holds = fields.Boolean(required=True, allow_none=True)
+
+
+class StepSchema(Schema):
+    """A part of a formula and its value."""
+
+    text = fields.String(required=True)
+    value = fields.String(required=True)
+
+
+class FormulaSchema(Schema):
+    """Baseline, project or leakage."""
+
+    name = fields.String(required=True)
+    expression = fields.String(required=True)
+    steps = fields.List(fields.Nested(StepSchema), required=True)
+    result_g = fields.String(required=True, allow_none=True)
+
+
+class FactorUsedSchema(Schema):
+    """A factor as it was pinned."""
+
+    code = fields.String(required=True)
+    version_id = fields.Integer(required=True)
+    value = fields.String(required=True)
+    unit = fields.String(required=True)
+    region = fields.String(required=True)
+    data_year = fields.Integer(required=True, allow_none=True)
+    grade = fields.String(required=True)
+    use = fields.String(required=True)
+    source_title = fields.String(required=True)
+    source_address = fields.String(required=True)
+
+
+class RuleUsedSchema(Schema):
+    """The rule version that decided."""
+
+    code = fields.String(required=True)
+    version_id = fields.Integer(required=True)
+    title_en = fields.String(required=True)
+    title_zh = fields.String(required=True)
+    basis_en = fields.String(required=True)
+    basis_zh = fields.String(required=True)
+    label = fields.String(required=True)
+    purpose = fields.String(required=True)
+    millicredits_per_mg = fields.String(required=True)
+    grant_millicredits = fields.Integer(required=True)
+
+
+class CutSchema(Schema):
+    """The cap that cut the award, and what it had left before."""
+
+    code = fields.String(required=True)
+    window = fields.String(required=True)
+    left = fields.Integer(required=True)
+
+
+class SentenceSchema(Schema):
+    """The same sentence in both languages."""
+
+    en = fields.String(required=True)
+    zh = fields.String(required=True)
+
+
+class EventSchema(Schema):
+    """One decided event and why it came out as it did."""
+
+    event_id = fields.String(required=True)
+    account_id = fields.String(required=True)
+    behaviour = fields.String(required=True, allow_none=True)
+    disposition = fields.String(required=True)
+    reason = fields.String(required=True, allow_none=True)
+    reduction_mg = fields.Integer(required=True)
+    amount_millicredits = fields.Integer(required=True)
+    occurred_at = fields.AwareDateTime(required=True, format="iso")
+    received_at = fields.AwareDateTime(required=True, format="iso")
+    booked_at = fields.AwareDateTime(required=True, format="iso")
+    local_date = fields.Date(required=True)
+    business_date = fields.Date(required=True)
+    expires_on = fields.Date(required=True, allow_none=True)
+    evidence = fields.String(required=True, metadata={"description": "`kept` or `erased`."})
+    inputs = fields.Dict(required=True, allow_none=True)
+    rule = fields.Nested(RuleUsedSchema, required=True, allow_none=True)
+    conditions = fields.List(fields.Nested(ConditionSchema), required=True)
+    counters = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    factors = fields.List(fields.Nested(FactorUsedSchema), required=True)
+    formulas = fields.List(fields.Nested(FormulaSchema), required=True)
+    estimate_mg = fields.Integer(required=True, allow_none=True)
+    cut_by = fields.Nested(CutSchema, required=True, allow_none=True)
+    sentence = fields.Nested(SentenceSchema, required=True)
+    caveat = fields.Nested(SentenceSchema, required=True)
+
+
+class EventQuerySchema(Schema):
+    """Which event, as its source named it."""
+
+    source = fields.String(required=True)
+    id = fields.String(required=True)
+
+
+class PurposeQuerySchema(Schema):
+    """Why staff read another person's data."""
+
+    purpose = fields.String(metadata={"description": "Needed from staff; `case:…` from customer service."})
+
+
+class EventStandingSchema(Schema):
+    """Where an event stands."""
+
+    source = fields.String(required=True)
+    id = fields.String(required=True)
+    disposition = fields.String(required=True)
+    event_id = fields.String(required=True, allow_none=True)
+    received_at = fields.AwareDateTime(required=True, format="iso")
+    sentence = fields.Nested(SentenceSchema, required=True)
+
+
+class CapLeftSchema(Schema):
+    """A cap and what is left of it in the running period; null where it does not limit."""
+
+    code = fields.String(required=True)
+    window = fields.String(required=True)
+    count = fields.Integer(required=True, allow_none=True)
+    count_left = fields.Integer(required=True, allow_none=True)
+    mg = fields.Integer(required=True, allow_none=True)
+    mg_left = fields.Integer(required=True, allow_none=True)
+    millicredits = fields.Integer(required=True, allow_none=True)
+    millicredits_left = fields.Integer(required=True, allow_none=True)
+
+
+class TaskSchema(Schema):
+    """What one behaviour is worth to this customer today."""
+
+    behaviour = fields.String(required=True)
+    name_en = fields.String(required=True)
+    name_zh = fields.String(required=True)
+    behaviour_class = fields.String(required=True)
+    title_en = fields.String(required=True)
+    title_zh = fields.String(required=True)
+    label = fields.String(required=True)
+    grant_millicredits = fields.Integer(required=True)
+    millicredits_per_mg = fields.String(required=True)
+    posts_reduction = fields.Boolean(required=True)
+    expiry_months = fields.Integer(required=True)
+    pending_days = fields.Integer(required=True)
+    caps = fields.List(fields.Nested(CapLeftSchema), required=True)
+    consent_source = fields.String(required=True)
+    consent_needed = fields.Boolean(required=True)
+
+
+class TasksSchema(Schema):
+    """Every behaviour that has a rule in force today."""
+
+    tasks = fields.List(fields.Nested(TaskSchema), required=True)
+
+
+class TasksQuerySchema(PurposeQuerySchema):
+    """Whose tasks; a customer's own where not given."""
+
+    account_id = fields.String()
