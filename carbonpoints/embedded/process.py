@@ -75,7 +75,13 @@ def spawn(program: Program, log: IO[bytes]) -> subprocess.Popen[bytes]:
 def run(program: Program) -> None:
     """Run `program` to its end; EmbeddedError with the last line it wrote when it fails."""
     with program.log.open("ab") as log:
-        status = spawn(program, log).wait()
+        process = spawn(program, log)
+    try:
+        status = process.wait()
+    except BaseException:  # Ctrl-C reaches us alone.
+        _kill_group(process.pid)
+        process.wait()
+        raise
     if status != 0:
         raise EmbeddedError(f"{program.name} failed: {last_line(program.log)} (see {program.log})")
 
@@ -94,39 +100,50 @@ class Child:
         return self._process.pid if self._process is not None and self.is_running() else None
 
     def is_running(self) -> bool:
-        """Whether the process lives."""
-        return self._process is not None and self._process.poll() is None
+        """Whether the process lives; one that ended keeps its number until `stop` or `start` reaps it."""
+        if self._process is None:
+            return False
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def start(self) -> None:
-        """Start the program, after ending what an earlier, crashed run of ours may have left of it."""
+        """Start the program, after ending what an earlier life of it may have left: ours or of a run that crashed."""
+        self._reap()
         end_leftover(self.pid_file, self.program.stop_signal, self.program.grace_s)
         with self.program.log.open("ab") as log:
             self._process = spawn(self.program, log)
-        self.pid_file.write_text(json.dumps(vars(_trace(self._process.pid))))
+        write_trace(self.pid_file, self._process.pid)
 
     def ask_to_stop(self) -> None:
         """Send the stop signal and return at once."""
-        if self._process is not None and self.is_running():
-            with suppress(ProcessLookupError):
-                self._process.send_signal(self.program.stop_signal)
+        if self._process is not None:
+            os.kill(self._process.pid, self.program.stop_signal)
 
     def stop(self) -> None:
         """Stop the program: politely, and after `grace_s` by force with everything in its group."""
-        if self._process is None:
-            return
         self.ask_to_stop()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(self.program.grace_s)
-        _kill_group(self._process.pid)
-        self._process.wait()
-        self._process = None
+        deadline = time.monotonic() + self.program.grace_s
+        while self.is_running() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        self._reap()
         self.pid_file.unlink(missing_ok=True)
+
+    def _reap(self) -> None:
+        """Kill what is left of the group, whose number is ours until the process is waited for."""
+        if self._process is not None:
+            _kill_group(self._process.pid)
+            self._process.wait()
+            self._process = None
 
     def failure(self) -> EmbeddedError:
         """Say in one line why the program is not there."""
         return EmbeddedError(
             f"{self.program.name} does not start: {last_line(self.program.log)} (see {self.program.log})"
         )
+
+
+def write_trace(pid_file: Path, pid: int) -> None:
+    """Note a running process so that it is found again, and nothing else taken for it."""
+    pid_file.write_text(json.dumps(vars(_trace(pid))))
 
 
 def end_leftover(pid_file: Path, stop_signal: signal.Signals, grace_s: float) -> None:

@@ -59,6 +59,12 @@ class Valkey:
             self.child.stop()
         raise self.child.failure()
 
+    def restart(self) -> None:
+        """Start the server again at the same address after it died."""
+        self.child.start()
+        if not self.is_ready():
+            raise self.child.failure()
+
     def is_ready(self) -> bool:
         """Wait until the server answers; False when it ended, as it does when its port was just taken."""
         deadline = time.monotonic() + START_S
