@@ -8,23 +8,29 @@ from pathlib import Path
 import flask_migrate
 from flask import Flask
 
+from carbonpoints.cli import register_commands
 from carbonpoints.core.auth import init_auth
+from carbonpoints.core.broker import init_broker
 from carbonpoints.core.config import Settings, load_settings
 from carbonpoints.core.db import db, init_database
 from carbonpoints.core.http import Registration, init_authorisation, init_http, register
 from carbonpoints.core.limits import init_limits
 from carbonpoints.core.logging import init_logging
-from carbonpoints.core.openapi import configure_openapi, openapi_cli
+from carbonpoints.core.openapi import configure_openapi
 from carbonpoints.core.problems import init_problems
-from carbonpoints.core.routes import REGISTRATIONS as CORE
+from carbonpoints.core.routes import DESCRIPTION, HEALTH, TEST_CLOCK
+from carbonpoints.core.shared_clock import init_shared_clock
 
 VERSION = "0.1.0"
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
-def registrations() -> Iterator[Registration]:
+def registrations(settings: Settings) -> Iterator[Registration]:
     """Every blueprint of the app, with the scope that each of its functions needs."""
-    yield from CORE
+    yield HEALTH
+    yield DESCRIPTION
+    if not settings.is_production:
+        yield TEST_CLOCK
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -35,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_logging(app)
     init_problems(app)
     init_database(app, settings)
+    init_broker(app, settings)
     flask_migrate.Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=False)
     configure_openapi(app, VERSION)
     api = init_http(app, settings)
@@ -42,7 +49,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_auth(app, settings)
     init_limits(app, settings, unlimited=frozenset({"static", "health.live", "health.ready"}))
     init_authorisation(app)
-    for registration in registrations():
+    if not settings.is_production:
+        init_shared_clock(app)
+    for registration in registrations(settings):
         register(app, api, registration)
-    app.cli.add_command(openapi_cli)
+    register_commands(app)
     return app

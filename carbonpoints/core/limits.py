@@ -5,7 +5,7 @@ A caller is the token's (`iss`, `sub`); whoever brings no valid token is counted
 
 from __future__ import annotations
 
-from flask import Flask, request
+from flask import Flask, Response, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
@@ -20,6 +20,13 @@ def _limit_key() -> str:
         return "caller:" + caller_hash(authenticate()).hex()
     except (Unauthenticated, InvalidToken):
         return "address:" + get_remote_address()
+
+
+def _drop_retry_after(response: Response) -> Response:
+    """Flask-Limiter sends Retry-After with every answer; it belongs to refusals only."""
+    if response.status_code < 400:  # noqa: PLR2004 - the first status that refuses
+        response.headers.pop("Retry-After", None)
+    return response
 
 
 def init_limits(app: Flask, settings: Settings, *, unlimited: frozenset[str]) -> None:
@@ -37,4 +44,5 @@ def init_limits(app: Flask, settings: Settings, *, unlimited: frozenset[str]) ->
         key_prefix="carbonpoints",
     )
     limiter.request_filter(lambda: request.endpoint in unlimited)
+    app.after_request(_drop_retry_after)  # Runs after the limiter's own hook: last registered, first run.
     limiter.init_app(app)

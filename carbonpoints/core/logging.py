@@ -15,6 +15,7 @@ import uuid
 from collections.abc import MutableMapping
 from typing import Any
 
+import psycopg
 import structlog
 from flask import Flask, Response, g, has_request_context, request
 from sqlalchemy.exc import DBAPIError
@@ -30,11 +31,9 @@ def request_id() -> str | None:
 
 def _message(error: BaseException) -> str:
     if isinstance(error, DBAPIError):
-        diagnosis = getattr(error.orig, "diag", None)
-        state, primary = getattr(diagnosis, "sqlstate", None), getattr(diagnosis, "message_primary", None)
-        return f"{type(error.orig).__name__} {state}: {primary}"
-    if hasattr(error, "diag"):
-        return f"{type(error).__name__} {error.diag.sqlstate}: {error.diag.message_primary}"
+        return _message(error.orig) if error.orig else type(error).__name__
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        return f"{type(error).__name__} {error.sqlstate}: {error.diag.message_primary}"
     return f"{type(error).__name__}: {error}"
 
 

@@ -1,0 +1,17 @@
+"""The `flask` commands: each domain's group, registered in one place."""
+
+from __future__ import annotations
+
+from click import Group
+from flask import Flask
+
+from carbonpoints.core.openapi import openapi_cli
+from carbonpoints.core.translations import translations_cli
+
+GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli)
+
+
+def register_commands(app: Flask) -> None:
+    """Add every group to the app's command line."""
+    for group in GROUPS:
+        app.cli.add_command(group)

@@ -1,0 +1,113 @@
+"""Texts of the answers in Chinese: which there are, and whether each is translated.
+
+English texts are the keys. They are found where errors are declared and raised, so that those places know no
+language: the title of an error class, the detail of a raised error, the text of a field's error, and
+marshmallow's own messages.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import click
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+from flask.cli import AppGroup
+
+from carbonpoints.core.problems import FIELD_MESSAGES
+
+PACKAGE = Path(__file__).resolve().parent.parent
+PO_FILE = PACKAGE / "translations" / "zh" / "LC_MESSAGES" / "messages.po"
+MO_FILE = PO_FILE.with_suffix(".mo")
+TEXT_ARGUMENT = {"FieldError": 2, "ValidationError": 0}
+"""Where the text stands among the arguments, beside the first one of every error of ours."""
+
+
+def texts_in_code() -> set[str]:
+    """Return every text that an answer may carry."""
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in sorted(PACKAGE.rglob("*.py"))]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    errors = _error_classes(classes)
+    texts = {template for template, _ in FIELD_MESSAGES}
+    texts.update(_titles(node for node in classes if node.name in errors))
+    places = dict.fromkeys(errors, 0) | TEXT_ARGUMENT
+    texts.update(_details((node for node in nodes if isinstance(node, ast.Call)), places))
+    return texts
+
+
+def _error_classes(classes: list[ast.ClassDef]) -> set[str]:
+    """Return the names of CarbonpointsError and of all that descend from it."""
+    found = {"CarbonpointsError"}
+    size = 0
+    while size != len(found):
+        size = len(found)
+        found.update(node.name for node in classes if any(_name(base) in found for base in node.bases))
+    return found
+
+
+def _titles(classes: Iterable[ast.ClassDef]) -> Iterator[str]:
+    for node in classes:
+        for statement in node.body:
+            if isinstance(statement, ast.Assign) and _name(statement.targets[0]) == "title":
+                yield from _literal(statement.value)
+
+
+def _details(calls: Iterable[ast.Call], places: dict[str, int]) -> Iterator[str]:
+    for node in calls:
+        place = places.get(_name(node.func))
+        if place is not None and len(node.args) > place:
+            yield from _literal(node.args[place])
+
+
+def _name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _literal(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
+        yield node.value
+
+
+def read_catalog() -> Catalog:
+    """Return the Chinese texts as they are kept."""
+    with PO_FILE.open("rb") as file:
+        return read_po(file, locale="zh")
+
+
+def compiled(catalog: Catalog) -> bytes:
+    """Return the catalogue in the form that the app reads."""
+    buffer = BytesIO()
+    write_mo(buffer, catalog)
+    return buffer.getvalue()
+
+
+translations_cli = AppGroup("translations", help="The answers' texts in Chinese.")
+
+
+@translations_cli.command("update")
+def update_texts() -> None:
+    """Add new texts, untranslated, to the Chinese ones, and drop those that are gone."""
+    catalog = read_catalog()
+    texts = texts_in_code()
+    for text in sorted(texts):
+        catalog.add(text)
+    for message in list(catalog):
+        if message.id and message.id not in texts:
+            catalog.delete(message.id)
+    with PO_FILE.open("wb") as file:
+        write_po(file, catalog, sort_output=True, width=110)
+    missing = [message.id for message in catalog if message.id and not message.string]
+    click.echo(f"{len(texts)} texts, {len(missing)} of them without a translation")
+
+
+@translations_cli.command("compile")
+def compile_texts() -> None:
+    """Write the form that the app reads."""
+    MO_FILE.write_bytes(compiled(read_catalog()))
