@@ -1,9 +1,8 @@
 """What a staged file consists of: events in chunks, written by staging and read by crediting (M19).
 
 A chunk is zlib (level 1) over one JSON array in UTF-8; each event is an array in the order of StagedEvent's
-fields. All events of one subject of a job fall into the same bucket, and inside a bucket the order of the file holds:
-chunks of different buckets may be credited side by side,
-those of one bucket only in the order of `chunk_no`.
+fields. All events of one subject of a job fall into the same bucket, and inside a bucket the order of the file
+holds: chunks of different buckets may be credited side by side, those of one bucket only by rising `chunk_no`.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import NamedTuple
 CHUNK_EVENTS = 5_000
 """A chunk holds at the most this many events."""
 COMPRESSION_LEVEL = 1
+_WAITING_MAX = 250
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -56,9 +56,41 @@ def microseconds_of(instant: datetime) -> int:
     return (instant - EPOCH) // MICROSECOND
 
 
+class ChunkWriter:
+    """Collects the events of one chunk, already compressed: a few hundred kilobytes, however many."""
+
+    def __init__(self) -> None:
+        self.event_count = 0
+        self._waiting: list[StagedEvent] = []
+        self._compressor = zlib.compressobj(COMPRESSION_LEVEL)
+        self._parts = [self._compressor.compress(b"[")]
+
+    def add(self, event: StagedEvent) -> None:
+        """Append an event."""
+        self._waiting.append(event)
+        self.event_count += 1
+        if len(self._waiting) == _WAITING_MAX:
+            self._compress()
+
+    def content(self) -> bytes:
+        """Return the content of the chunk; the writer is used up."""
+        self._compress()
+        return b"".join((*self._parts, self._compressor.compress(b"]"), self._compressor.flush()))
+
+    def _compress(self) -> None:
+        if self._waiting:
+            comma = "," if self.event_count > len(self._waiting) else ""
+            text = comma + _encode(self._waiting)[1:-1]
+            self._parts.append(self._compressor.compress(text.encode()))
+            self._waiting.clear()
+
+
 def encode_chunk(events: Iterable[StagedEvent]) -> bytes:
     """Return the content of the chunk that holds `events` in this order."""
-    return zlib.compress(_encode(list(events)).encode(), COMPRESSION_LEVEL)
+    writer = ChunkWriter()
+    for event in events:
+        writer.add(event)
+    return writer.content()
 
 
 def decode_chunk(content: bytes) -> list[StagedEvent]:

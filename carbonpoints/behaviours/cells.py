@@ -1,0 +1,123 @@
+"""The columns of a feed's file or table, and their cells as the values that expressions read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from carbonpoints.behaviours.attributes import NUMBER, RefusedValueError
+from carbonpoints.behaviours.profiles import ColumnDefinition, ProfileDefinition, cell_pattern, table_columns
+
+
+class BadLineError(ValueError):
+    """A line that is no event: the field at fault ("" for the line), a stable code and a sentence."""
+
+    def __init__(self, field: str, code: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.field = field
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column as a variable: `source` is its code over `cells`, `read` the function in it, if any."""
+
+    name: str
+    code: str
+    read: Callable[[str], object] | None
+    parts: tuple[int, ...]
+
+    def value(self, cells: Sequence[str]) -> object:
+        text = " ".join(cells[part] for part in self.parts)
+        return text if self.read is None else self.read(text)
+
+
+class Columns:
+    """The columns of a file or table, found by their places in its lines."""
+
+    def __init__(self, profile: ProfileDefinition, table: str, places: Mapping[str, int], width: int) -> None:
+        self.width = width
+        self.readers: dict[str, Callable[[str], object]] = {}
+        self.columns: dict[str, _Column] = {}
+        for number, column in enumerate(table_columns(profile, table)):
+            parts = tuple(places[name] for name in column.of or (column.name,))
+            read = _cell_reader(profile, column)
+            cell = " + ' ' + ".join(f"cells[{part}]" for part in parts)
+            code = cell if read is None else f"r_{number}({cell})"
+            self.columns[column.name] = _Column(column.name, code, read, parts)
+            if read is not None:
+                self.readers[f"r_{number}"] = read
+
+    def values(self, cells: Sequence[str], names: frozenset[str]) -> dict[str, object]:
+        """Return these columns of a line; raises BadLineError at the first that cannot be read."""
+        values: dict[str, object] = {}
+        for name in sorted(names, key=list(self.columns).index):
+            try:
+                values[name] = self.columns[name].value(cells)
+            except RefusedValueError as refused:
+                raise BadLineError(name, refused.code, refused.detail) from None
+        return values
+
+    def check_width(self, cells: Sequence[str]) -> None:
+        """Raise BadLineError when a line has more or fewer cells than columns."""
+        if len(cells) != self.width:
+            raise BadLineError("", "wrong_columns", f"Expected {self.width} cells, found {len(cells)}.")
+
+
+def find_columns(profile: ProfileDefinition, header: Sequence[str] | None, table: str = "") -> Columns:
+    """Return where the columns are, by the names in the header or, without one, by their order.
+
+    Raises BadLineError when the header lacks a column or names one twice.
+    """
+    declared = [column for column in table_columns(profile, table) if not column.of]
+    if header is None:
+        return Columns(profile, table, {column.name: no for no, column in enumerate(declared)}, len(declared))
+    titles = [title.strip() for title in header]
+    places = {}
+    for column in declared:
+        title = column.title or column.name
+        if titles.count(title) != 1:
+            raise BadLineError(column.name, "wrong_header", f"The header must name {title!r} exactly once.")
+        places[column.name] = titles.index(title)
+    return Columns(profile, table, places, len(titles))
+
+
+def _cell_reader(profile: ProfileDefinition, column: ColumnDefinition) -> Callable[[str], object] | None:
+    if column.type == "text":
+        return None
+    read = _number_cell(profile.decimal) if column.type == "number" else _pattern_cell(profile, column)
+
+    def read_cell(cell: str) -> object:
+        text = cell.strip()
+        if text:
+            return read(text)
+        if column.optional:
+            return None
+        raise RefusedValueError("missing", "A value is needed.")
+
+    return read_cell
+
+
+def _number_cell(decimal: str) -> Callable[[str], object]:
+    def read(text: str) -> Decimal:
+        point = text.replace(",", ".") if decimal == "," and "." not in text else text
+        if NUMBER.fullmatch(point) is None or (decimal == "," and "." in text):
+            raise RefusedValueError("not_a_number", f"Expected a number such as 12{decimal}50.")
+        return Decimal(point)
+
+    return read
+
+
+def _pattern_cell(profile: ProfileDefinition, column: ColumnDefinition) -> Callable[[str], object]:
+    read_pattern = cell_pattern(profile, column)
+
+    def read(text: str) -> object:
+        try:
+            return read_pattern(text)
+        except ValueError:
+            code = "not_a_date" if column.type == "date" else "not_an_instant"
+            raise RefusedValueError(code, f"Expected {column.format}.") from None
+
+    return read
