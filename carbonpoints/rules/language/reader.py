@@ -262,30 +262,30 @@ class _Reader:
         function = FUNCTIONS.get(name)
         if function is None:
             self._unknown(node.func, "unknown_function", name, (*FUNCTIONS, "given", "coalesce", "lookup"))
-        self._count(node, len(function.parameters), repeats=function.repeats)
+        self._count(node, name, len(function.parameters), repeats=function.repeats)
         further = len(node.args) - len(function.parameters)
         types = function.parameters + function.parameters[-1:] * further
         operands = [self._typed(argument, type_) for argument, type_ in zip(node.args, types, strict=True)]
         return self._operation(node, name, operands, function.result)
 
-    def _count(self, node: ast.Call, count: int, *, repeats: bool = False) -> None:
+    def _count(self, node: ast.Call, name: str, count: int, *, repeats: bool = False) -> None:
         if len(node.args) < count or (len(node.args) > count and not repeats):
             values = "value" if count == 1 else "values"
             least = "at least " if repeats else ""
-            self._refuse(node, "arguments", f"this function takes {least}{count} {values}")
+            self._refuse(node, "arguments", f"{name} takes {least}{count} {values}")
 
     def _given(self, node: ast.Call) -> Node:
-        self._count(node, 1)
+        self._count(node, "given", 1)
         return self._operation(node, "given", [self._node(node.args[0])], "flag")
 
     def _coalesce(self, node: ast.Call) -> Node:
-        self._count(node, 2)
+        self._count(node, "coalesce", 2)
         value = self._node(node.args[0])
         default = self._typed(node.args[1], value.type)
         return self._operation(node, "coalesce", [value, default], value.type, nullable=default.nullable)
 
     def _lookup(self, node: ast.Call) -> Node:
-        self._count(node, 2)
+        self._count(node, "lookup", 2)
         table = node.args[0]
         if not (isinstance(table, ast.Constant) and isinstance(table.value, str)):
             self._refuse(table, "arguments", 'lookup takes the name of its table first, as in "owners"')

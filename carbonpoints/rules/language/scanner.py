@@ -27,7 +27,7 @@ _HINTS = {
     "!": "write not, or != to compare",
     "&": "write and",
     "|": "write or",
-    ".": "write 0.5 for a half; a dot cannot stand alone",
+    ".": "a dot only stands inside a number, as in 0.5",
     "\\": "a text cannot hold a backslash",
     '"': "this text is not closed",
     "'": "this text is not closed",
