@@ -7,7 +7,9 @@ into the other, so that the two accounts are never locked together. What has lef
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
 
 from carbonpoints.ledger.book import (
     AVAILABLE,
@@ -24,6 +26,39 @@ from carbonpoints.ledger.book import (
 from carbonpoints.ledger.chart import DecisionKind, Flow, Kind, Unit
 from carbonpoints.ledger.errors import InsufficientCredits
 from carbonpoints.ledger.flows import add_pending, decide_now, drop_pending, settle
+
+TRANSFER_TOPIC = "ledger.transfer_in"
+"""The outbox message that brings a transfer into its second account."""
+
+
+def dump_parcels(parcels: Sequence[Parcel]) -> list[dict[str, Any]]:
+    """Return parcels as JSON values."""
+    return [
+        {
+            "unit_id": parcel.unit_id,
+            "kind": parcel.kind,
+            "amount": parcel.amount,
+            "batch": parcel.batch,
+            "expires_on": parcel.expires_on.isoformat() if parcel.expires_on else None,
+            "matures_on": parcel.matures_on.isoformat() if parcel.matures_on else None,
+        }
+        for parcel in parcels
+    ]
+
+
+def load_parcels(values: Sequence[Mapping[str, Any]]) -> list[Parcel]:
+    """Return what `dump_parcels` gave."""
+    return [
+        Parcel(
+            value["unit_id"],
+            value["kind"],
+            value["amount"],
+            value["batch"],
+            date.fromisoformat(value["expires_on"]) if value["expires_on"] else None,
+            date.fromisoformat(value["matures_on"]) if value["matures_on"] else None,
+        )
+        for value in values
+    ]
 
 
 def everything(book: Book) -> list[Parcel]:

@@ -1,0 +1,261 @@
+"""The one door into the ledger: open books under their locks, and write what became of them (M4).
+
+`open_books` locks accounts in id order; `write_books` writes everything new in a handful of statements, the same
+for one account and for five thousand. Nothing here commits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from itertools import chain
+from typing import Any
+
+import psycopg
+from sqlalchemy.orm import Session
+
+from carbonpoints.core import outbox
+from carbonpoints.core.db import raw_connection
+from carbonpoints.ledger import copying
+from carbonpoints.ledger.book import CREDIT, Book, Moment
+from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.lots import Lot
+from carbonpoints.ledger.transfers import TRANSFER_TOPIC, dump_parcels
+
+SNAPSHOT_EVERY = 1_000
+"""A snapshot of the balances whenever an account's number passes a multiple of this."""
+BLOCK_BYTES = 1 << 20
+
+LOCK = """
+SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at FROM account
+WHERE account_id = ANY(%s) ORDER BY account_id FOR UPDATE
+"""
+# A statement of its own: it must see what the transactions wrote that held the locks before.
+LOTS = (
+    "SELECT account_id, lot_no, unit_id, batch, expires_on, created_seq FROM lot WHERE account_id = ANY(%s)"
+)
+BALANCES = (
+    "SELECT account_id, unit_id, kind, lot_no, amount FROM balance WHERE account_id = ANY(%s) AND amount > 0"
+)
+
+OPEN_ACCOUNTS = """
+INSERT INTO account (programme_id, holder_kind, status, last_booked_at, opened_at)
+SELECT %s, %s, 'open', %s, %s FROM generate_series(1, %s) RETURNING account_id
+"""
+COPY_DECISIONS = "COPY decision FROM STDIN (FORMAT binary)"
+COPY_ENTRIES = "COPY entry FROM STDIN (FORMAT binary)"
+WRITE_ACCOUNTS = """
+UPDATE account SET last_seq = new.last_seq, last_booked_at = new.last_booked_at, status = new.status
+FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[])
+    AS new (account_id, last_seq, last_booked_at, status)
+WHERE account.account_id = new.account_id
+"""
+WRITE_BALANCES = """
+INSERT INTO balance (account_id, unit_id, kind, lot_no, amount)
+SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[], %s::int[], %s::bigint[])
+ON CONFLICT (account_id, unit_id, kind, lot_no) DO UPDATE SET amount = excluded.amount
+"""
+WRITE_LOTS = """
+INSERT INTO lot (account_id, lot_no, unit_id, batch, expires_on, created_seq)
+SELECT * FROM unnest(%s::bigint[], %s::int[], %s::smallint[], %s::text[], %s::date[], %s::bigint[])
+"""
+WRITE_SNAPSHOTS = """
+INSERT INTO balance_snapshot (account_id, account_seq, booked_at, balances)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::jsonb[])
+"""
+WRITE_HOLDS = """
+INSERT INTO hold (account_id, hold_seq, unit_id, amount, open_amount, reference, placed_at)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[], %s::bigint[], %s::text[],
+    %s::timestamptz[])
+ON CONFLICT (account_id, hold_seq) DO UPDATE SET open_amount = excluded.open_amount
+"""
+WRITE_PENDING = """
+INSERT INTO pending_award (account_id, award_seq, unit_id, lot_no, amount, matures_on)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::date[])
+"""
+DROP_PENDING = """
+DELETE FROM pending_award USING unnest(%s::bigint[], %s::bigint[]) AS ended (account_id, award_seq)
+WHERE pending_award.account_id = ended.account_id AND pending_award.award_seq = ended.award_seq
+"""
+WRITE_LEGS = """
+INSERT INTO transfer_leg (account_id, transfer_id, direction, counterpart_account_id, decision_seq, parcels, booked_at)
+SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::jsonb[],
+    %s::timestamptz[])
+"""
+
+Connection = psycopg.Connection[Any]
+
+
+def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book]:
+    """Lock accounts, in id order, and return their books with lots and balances; missing ids are absent.
+
+    Waits for other transactions at the most as long as the lock timeout, which then becomes Busy.
+    """
+    connection = raw_connection(session)
+    ids = sorted(set(account_ids))
+    books = {
+        row[0]: Book(
+            account_id=row[0],
+            programme_id=row[1],
+            holder_kind=row[2],
+            status=row[3],
+            last_seq=row[4],
+            last_booked_at=row[5],
+        )
+        for row in connection.execute(LOCK, (ids,))
+    }
+    for account_id, lot_no, unit_id, batch, expires_on, created_seq in connection.execute(LOTS, (ids,)):
+        books[account_id].add_lot(Lot(lot_no, unit_id, batch, expires_on, created_seq))
+    for account_id, unit_id, kind, lot_no, amount in connection.execute(BALANCES, (ids,)):
+        books[account_id].balances[unit_id, kind, lot_no] = amount
+    return books
+
+
+def open_accounts(
+    session: Session, *, programme_id: int, holder_kind: str, moment: Moment, count: int
+) -> list[Book]:
+    """Make new accounts (`person` or `enterprise`), each with its opening decided; `write_books` writes it."""
+    parameters = (programme_id, holder_kind, moment.booked_at, moment.booked_at, count)
+    rows = raw_connection(session).execute(OPEN_ACCOUNTS, parameters).fetchall()
+    books = []
+    for (account_id,) in rows:
+        book = Book(
+            account_id=account_id,
+            programme_id=programme_id,
+            holder_kind=holder_kind,
+            status="open",
+            last_seq=0,
+            last_booked_at=moment.booked_at,
+        )
+        book.decide(
+            DecisionKind.OPENING,
+            moment,
+            occurred_at=moment.booked_at,
+            received_at=moment.booked_at,
+            local_date=moment.local_date,
+        )
+        books.append(book)
+    return books
+
+
+def open_account(session: Session, *, programme_id: int, holder_kind: str, moment: Moment) -> Book:
+    """Make one new account (`person` or `enterprise`), its opening decided; `write_books` writes it."""
+    return open_accounts(session, programme_id=programme_id, holder_kind=holder_kind, moment=moment, count=1)[
+        0
+    ]
+
+
+def write_books(session: Session, books: Iterable[Book]) -> None:
+    """Write what is new in locked books; afterwards nothing in them is new."""
+    changed = [book for book in books if book.decisions]
+    if not changed:
+        return
+    connection = raw_connection(session)
+    instants = copying.new_instants()
+    decisions = chain.from_iterable(book.decisions for book in changed)
+    _copy(connection, COPY_DECISIONS, copying.decision_bytes(decisions, instants))
+    entries = chain.from_iterable(book.entries for book in changed)
+    _copy(connection, COPY_ENTRIES, copying.entry_bytes(entries, instants))
+    for statement, rows in (
+        (WRITE_ACCOUNTS, [(b.account_id, b.last_seq, b.last_booked_at, b.status) for b in changed]),
+        (WRITE_LOTS, _lot_rows(changed)),
+        (WRITE_BALANCES, [(b.account_id, *key, b.balances[key]) for b in changed for key in b.touched]),
+        (WRITE_SNAPSHOTS, [_snapshot_row(book) for book in changed if _is_snapshot_due(book)]),
+        (WRITE_HOLDS, _hold_rows(changed)),
+        (WRITE_PENDING, _pending_rows(changed)),
+        (DROP_PENDING, _dropped_pending_rows(changed)),
+        (WRITE_LEGS, _leg_rows(changed)),
+    ):
+        if rows:
+            connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+    for book in changed:
+        _send_transfers(session, book)
+        book.mark_written()
+
+
+def _copy(connection: Connection, statement: str, rows: list[bytes]) -> None:
+    if not rows:
+        return
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(copying.HEADER)
+        data = b"".join(rows)
+        for start in range(0, len(data), BLOCK_BYTES):
+            copy.write(data[start : start + BLOCK_BYTES])
+        copy.write(copying.TRAILER)
+
+
+def _lot_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
+    return [
+        (book.account_id, lot.lot_no, lot.unit_id, lot.batch, lot.expires_on, lot.created_seq)
+        for book in books
+        for lot in book.new_lots
+    ]
+
+
+def _is_snapshot_due(book: Book) -> bool:
+    return book.last_seq // SNAPSHOT_EVERY > (book.first_seq - 1) // SNAPSHOT_EVERY
+
+
+def _snapshot_row(book: Book) -> tuple[Any, ...]:
+    balances = [[*key, amount] for key, amount in sorted(book.balances.items()) if amount]
+    return book.account_id, book.last_seq, book.last_booked_at, json.dumps(balances)
+
+
+def _hold_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
+    return [
+        (book.account_id, seq, CREDIT, hold.amount, hold.open_amount, hold.reference, hold.placed_at)
+        for book in books
+        for seq, hold in ((seq, book.holds[seq]) for seq in sorted(book.touched_holds))
+    ]
+
+
+def _pending_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
+    return [
+        (book.account_id, seq, CREDIT, award.lot_no, award.amount, award.matures_on)
+        for book in books
+        for seq, award in ((seq, book.pending.get(seq)) for seq in sorted(book.touched_pending))
+        if award is not None
+    ]
+
+
+def _dropped_pending_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
+    return [
+        (book.account_id, seq)
+        for book in books
+        for seq in sorted(book.touched_pending)
+        if seq not in book.pending
+    ]
+
+
+def _leg_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            book.account_id,
+            leg.transfer_id,
+            leg.direction,
+            leg.counterpart_account_id,
+            leg.decision_seq,
+            json.dumps(dump_parcels(leg.parcels)),
+            leg.booked_at,
+        )
+        for book in books
+        for leg in book.legs
+    ]
+
+
+def _send_transfers(session: Session, book: Book) -> None:
+    """Let the second leg of each transfer leave from the outbox (M17)."""
+    for leg in book.legs:
+        if leg.direction == "out":
+            outbox.enqueue(
+                session,
+                account_id=book.account_id,
+                account_seq=leg.decision_seq,
+                message_no=0,
+                topic=TRANSFER_TOPIC,
+                body={
+                    "transfer_id": str(leg.transfer_id),
+                    "to_account_id": leg.counterpart_account_id,
+                    "parcels": dump_parcels(leg.parcels),
+                },
+            )
