@@ -105,7 +105,8 @@ def check_units(expression: Expression, variables: Mapping[str, Variable], expec
     """Return the canonical unit of the expression's value, "" for a plain number and for what is no number.
 
     `expected_unit` is the unit that the result must have exactly, None for any. A literal zero fits every
-    unit; any other literal is a plain number, because figures with a unit belong into factors. Raises
+    unit, and so does a threshold in a comparison (`energy_kwh >= 5`); any other literal is a plain number,
+    because figures with a unit belong into factors. Raises
     ExpressionError with code `unit_mismatch` at the part that does not fit, and `unit_unknown` at a
     variable whose unit is bad.
     """
@@ -157,7 +158,9 @@ def _same(node: Operation, units: Sequence[Any], operands: Sequence[Node] | None
 
 
 def _compared(node: Operation, units: Sequence[Any]) -> Any:
-    _same(node, units)
+    """Compare values of one unit; a written threshold is meant in the unit of what it is held against."""
+    written = [isinstance(operand, Literal) for operand in node.operands]
+    _same(node, [None if literal else unit for literal, unit in zip(written, units, strict=True)])
     return _PLAIN
 
 
