@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
@@ -59,7 +60,6 @@ class Work:
     known: dict[bytes, KnownEvent]
     usage: dict[int, UsageBook]
     payloads: list[tuple[int, int, str]]
-    expiries: dict[tuple[int, int, int], date]
 
 
 def decide(
@@ -73,12 +73,7 @@ def decide(
     placed = [candidate for candidate in candidates if candidate.undecided is None]
     account_ids = sorted({candidate.account_id for candidate in placed})
     books = open_books(session, account_ids)
-    calendar = delivery.programme.calendar
-    moment = Moment(
-        booked_at=delivery.received_at,
-        business_date=calendar.business_date(delivery.received_at),
-        local_date=calendar.local_date(delivery.received_at),
-    )
+    moment = Moment.at(delivery.received_at, delivery.programme.calendar)
     work = Work(
         delivery=delivery,
         moment=moment,
@@ -87,7 +82,6 @@ def decide(
         known=find_events(session, [(c.account_id, c.event_hash) for c in placed if not c.is_new]),
         usage=usage_store.load(session, account_ids, placed),
         payloads=[],
-        expiries={},
     )
     receipts = [_decide_one(work, candidate) for candidate in candidates]
     write_books(session, books)
@@ -148,6 +142,16 @@ def _decide_one(work: Work, candidate: Candidate) -> Receipt:
     return receipt
 
 
+@lru_cache(maxsize=1024)
+def _month_end_after(year: int, month: int, months: int) -> date:
+    return add_months(date(year, month, 1), months)
+
+
+def expiry_of(rule: RuleDefinition, counted_from: date) -> date:
+    """Return the month-end on which credits of an award expire, counted from a date (M5)."""
+    return _month_end_after(counted_from.year, counted_from.month, rule.expiry_months)
+
+
 def _answer_known(candidate: Candidate, known: KnownEvent) -> Receipt:
     """Answer an event that was decided before (M9): nothing changes."""
     if candidate.event.revision < known.revision:
@@ -198,10 +202,7 @@ def _post_award(work: Work, candidate: Candidate, book: Book, rule: RuleDefiniti
     if receipt.amount_millicredits:
         counted_from = moment.local_date if work.delivery.source.is_backfill else candidate.local_date
         assert counted_from is not None  # noqa: S101 - an award has a rule, so it has a local date
-        key = (counted_from.year, counted_from.month, rule.expiry_months)
-        expires_on = work.expiries.get(key)
-        if expires_on is None:
-            expires_on = work.expiries[key] = add_months(counted_from, rule.expiry_months)
+        expires_on = expiry_of(rule, counted_from)
         earn(
             book,
             moment,

@@ -21,7 +21,7 @@ from carbonpoints.behaviours.identities import claim_acts, claim_events, remembe
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE, identity_hash
-from carbonpoints.rules.catalogue import Catalogue, PinnedRule
+from carbonpoints.rules.catalogue import Catalogue
 from carbonpoints.rules.engine import CompiledRule
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
@@ -84,21 +84,6 @@ def typed_attributes(rule: CompiledRule, data: Mapping[str, str | bool]) -> dict
     return {code: READERS[kinds[code]](value) for code, value in data.items()}
 
 
-_compiled: dict[tuple[int, int], CompiledRule] = {}
-
-
-def compiled_rule(programme_id: int, pinned: PinnedRule) -> CompiledRule | None:
-    """Return the compiled rule of a pin, or None where no rule is in force; compiled once per process."""
-    if pinned.rule is None or pinned.problem is not None:
-        return None
-    key = (programme_id, pinned.pin_id)
-    rule = _compiled.get(key)
-    if rule is None:
-        factors = {code: factor.value for code, factor in pinned.factors.items()}
-        rule = _compiled[key] = CompiledRule(behaviour=pinned.behaviour, rule=pinned.rule, factors=factors)
-    return rule
-
-
 def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEvent]) -> list[Candidate]:
     """Return a candidate for each event, in order; reads no account and writes nothing."""
     key, source = delivery.identity_key, delivery.source
@@ -128,7 +113,7 @@ def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEve
         candidate.pinned = pinned
         candidate.consent_source = pinned.behaviour.consent_source
         candidate.local_date = dates.of(event, candidate.occurred_at)
-        compiled = candidate.compiled = compiled_rule(programme.id, pinned)
+        compiled = candidate.compiled = pinned.compiled
         if compiled is not None:
             candidate.assessment = compiled.assess(typed_attributes(compiled, event.data))
             if candidate.assessment.reason is None:

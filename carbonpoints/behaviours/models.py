@@ -110,8 +110,10 @@ class EventPayload(Model):
 
 
 class Usage(Model):
-    """What an account has used in one period of one scope: awards, mg and millicredits for the caps (an award
-    of zero uses nothing), and the tallies of counters (M7, M23)."""
+    """What an account has used in one period of one scope, for caps and counters (M7, M23).
+
+    Awards, mg and millicredits are for the caps; an award of zero uses nothing.
+    """
 
     __tablename__ = "usage"
     __table_args__ = (

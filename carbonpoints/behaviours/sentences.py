@@ -68,6 +68,7 @@ def sentence_for(
     cap: str | None,
 ) -> Sentence:
     """Return the sentence for a decided event."""
+    disposition = Disposition(decision.disposition)
     names = (
         Sentence(pinned.behaviour.name_en, pinned.behaviour.name_zh) if pinned else Sentence("Act", "行为")
     )

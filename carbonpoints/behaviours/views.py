@@ -1,0 +1,208 @@
+"""What callers see of events: read services and their shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.access import reading_account
+from carbonpoints.accounts.programme import programme_of, programme_settings
+from carbonpoints.behaviours.deciding import expiry_of
+from carbonpoints.behaviours.delivering import EVENT_PREFIX, Delivered
+from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.errors import EventNotFound
+from carbonpoints.behaviours.explaining import CAVEAT_EN, CAVEAT_ZH, Explanation, explain
+from carbonpoints.behaviours.intake import event_hash, typed_attributes
+from carbonpoints.behaviours.models import EventSource
+from carbonpoints.behaviours.payloads import read_payload
+from carbonpoints.behaviours.sentences import UNDECIDED
+from carbonpoints.core.amounts import plain
+from carbonpoints.core.auth import Caller
+from carbonpoints.core.clock import Calendar
+from carbonpoints.core.db import reading, settings
+from carbonpoints.core.ids import NumberedId, account_public_id, parse_numbered_id
+from carbonpoints.core.roles import Role
+from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.queries import StoredDecision, find_events, read_decision
+from carbonpoints.rules.catalogue import PinnedRule, pin
+
+AWARDED = frozenset({Disposition.CREDITED, Disposition.PARTLY_CREDITED})
+
+
+def delivered_view(delivered: Delivered, *, shows_balances: bool) -> dict[str, Any]:
+    """Return the answer to a delivery; balances only for callers that may read accounts."""
+    return {"items": delivered.items, "balances": delivered.balances if shows_balances else {}}
+
+
+def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_only: bool) -> dict[str, Any]:
+    """Return one decided event with its explanation.
+
+    EventNotFound where there is none, where it is not this caller's, or where it is no award and only awards
+    are asked for.
+    """
+    number = parse_numbered_id(event_id, EVENT_PREFIX)
+    with reading_account(
+        caller=caller, account_id=number.account_id, action="event.read", purpose=purpose
+    ) as (session, head):
+        decision = read_decision(session, number.account_id, number.account_seq)
+        if decision is None or decision.kind != DecisionKind.EVENT:
+            raise EventNotFound
+        if awards_only and Disposition(decision.disposition) not in AWARDED:
+            raise EventNotFound
+        source = session.get(EventSource, decision.source_id)
+        if caller.role is Role.FEED_PARTNER and (source is None or source.uri not in caller.sources):
+            raise EventNotFound
+        calendar = programme_settings(session, head.programme_id).calendar
+        is_backfill = source is not None and source.is_backfill
+        explanation = _explained(session, decision, calendar, is_backfill=is_backfill)
+    return event_view(explanation)
+
+
+def _explained(
+    session: Session, decision: StoredDecision, calendar: Calendar, *, is_backfill: bool
+) -> Explanation:
+    pinned = pin(session, decision.pin_id) if decision.pin_id is not None else None
+    inputs = read_payload(session, decision.account_id, decision.account_seq)
+    compiled = pinned.compiled if pinned is not None else None
+    attributes = (
+        typed_attributes(compiled, inputs["data"]) if compiled is not None and inputs is not None else None
+    )
+    expires_on = None
+    if pinned is not None and pinned.rule is not None and decision.amount_millicredits:
+        counted_from = calendar.local_date(decision.booked_at) if is_backfill else decision.local_date
+        expires_on = expiry_of(pinned.rule, counted_from)
+    return explain(
+        decision,
+        pinned=pinned,
+        compiled=compiled,
+        attributes=attributes,
+        inputs=inputs,
+        expires_on=expires_on,
+    )
+
+
+def event_view(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation in the shape of `EventSchema`."""
+    decision, pinned = explanation.decision, explanation.pinned
+    return {
+        "event_id": str(NumberedId(EVENT_PREFIX, decision.account_id, decision.account_seq)),
+        "account_id": account_public_id(decision.account_id),
+        "behaviour": pinned.behaviour.code if pinned is not None else None,
+        "disposition": explanation.disposition.code,
+        "reason": explanation.reason,
+        "reduction_mg": decision.reduction_mg,
+        "amount_millicredits": decision.amount_millicredits,
+        "occurred_at": decision.occurred_at,
+        "received_at": decision.received_at,
+        "booked_at": decision.booked_at,
+        "local_date": decision.local_date,
+        "business_date": decision.business_date,
+        "expires_on": explanation.expires_on,
+        "evidence": "erased" if explanation.inputs is None else "kept",
+        "inputs": explanation.inputs,
+        "rule": _rule_view(pinned),
+        "conditions": explanation.conditions,
+        "counters": explanation.counters,
+        "factors": [_factor_view(factor) for factor in explanation.factors],
+        "formulas": explanation.formulas,
+        "estimate_mg": explanation.estimate_mg,
+        "cut_by": _cut_view(explanation),
+        "sentence": explanation.sentence._asdict(),
+        "caveat": {"en": CAVEAT_EN, "zh": CAVEAT_ZH},
+    }
+
+
+def _rule_view(pinned: PinnedRule | None) -> dict[str, Any] | None:
+    rule = pinned.rule if pinned is not None else None
+    if pinned is None or rule is None:
+        return None
+    return {
+        "code": rule.code,
+        "version_id": pinned.rule_version_id,
+        "title_en": rule.title_en,
+        "title_zh": rule.title_zh,
+        "basis_en": rule.basis_en,
+        "basis_zh": rule.basis_zh,
+        "label": rule.label,
+        "purpose": rule.purpose,
+        "millicredits_per_mg": plain(rule.credits.millicredits_per_mg),
+        "grant_millicredits": rule.credits.grant_millicredits,
+    }
+
+
+def _factor_view(factor: Any) -> dict[str, Any]:
+    definition = factor.definition
+    return {
+        "code": factor.code,
+        "version_id": factor.version_id,
+        "value": plain(definition.value),
+        "unit": definition.unit,
+        "region": definition.region,
+        "data_year": definition.data_year,
+        "grade": definition.grade,
+        "use": definition.use,
+        "source_title": definition.source_title,
+        "source_address": definition.source_address,
+    }
+
+
+def _cut_view(explanation: Explanation) -> dict[str, Any] | None:
+    rule = explanation.pinned.rule if explanation.pinned is not None else None
+    if explanation.cap is None or rule is None:
+        return None
+    window = next((cap.window for cap in rule.caps if cap.code == explanation.cap), "event")
+    return {"code": explanation.cap, "window": window, "left": explanation.cap_left or 0}
+
+
+_UNDECIDED = text("SELECT disposition, received_at FROM identity_undecided WHERE event_hash = :event_hash")
+_PLACED = text("SELECT account_id FROM identity_event WHERE event_hash = :event_hash")
+
+
+def find_standing(*, caller: Caller, source_uri: str, event_id: str) -> dict[str, Any]:
+    """Return where an event stands, for those who may speak for its source.
+
+    EventNotFound for another's source, and for an event that never arrived or is no longer remembered.
+    """
+    if source_uri not in caller.sources:
+        raise EventNotFound
+    with reading() as session:
+        programme_id = programme_of(session, caller)
+        query = select(EventSource.source_id).where(
+            EventSource.programme_id == programme_id, EventSource.uri == source_uri
+        )
+        if session.scalar(query) is None:
+            raise EventNotFound
+        key = event_hash(settings().identity_key, caller.bank_id, source_uri, event_id)
+        found = _standing(session, key)
+    return {"source": source_uri, "id": event_id, **found}
+
+
+def _standing(session: Session, key: bytes) -> dict[str, Any]:
+    account_id = session.scalar(_PLACED, {"event_hash": key})
+    known = find_events(session, [(account_id, key)]).get(key) if account_id is not None else None
+    if known is not None and account_id is not None:
+        decision = read_decision(session, account_id, known.account_seq)
+        if decision is None:
+            raise EventNotFound
+        pinned = pin(session, decision.pin_id) if decision.pin_id is not None else None
+        explanation = explain(
+            decision, pinned=pinned, compiled=None, attributes=None, inputs=None, expires_on=None
+        )
+        return {
+            "disposition": explanation.disposition.code,
+            "event_id": str(NumberedId(EVENT_PREFIX, account_id, known.account_seq)),
+            "received_at": decision.received_at,
+            "sentence": explanation.sentence._asdict(),
+        }
+    row = session.execute(_UNDECIDED, {"event_hash": key}).one_or_none()
+    if row is None:
+        raise EventNotFound
+    disposition = Disposition(row.disposition)
+    return {
+        "disposition": disposition.code,
+        "event_id": None,
+        "received_at": row.received_at,
+        "sentence": UNDECIDED[disposition]._asdict(),
+    }
