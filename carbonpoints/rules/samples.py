@@ -1,0 +1,103 @@
+"""A rule's own samples, computed by the engine (M12). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+
+from carbonpoints.rules.definitions import AttributeValue, BehaviourDefinition, ValueType
+from carbonpoints.rules.engine import CompiledRule, Outcome
+from carbonpoints.rules.reading import exact_decimal
+from carbonpoints.rules.usage import UsageBook, period_start
+
+
+def check_samples(compiled: CompiledRule, day: date) -> Iterator[tuple[str, str, str]]:
+    """Yield (field, code, sentence) for every sample for which the rule gives something else on `day`.
+
+    A sample that yields nothing is refused, whatever the rule gives for it.
+    """
+    for no, sample in enumerate(compiled.rule.samples):
+        expected = Outcome(None, sample.reduction_mg, sample.millicredits, None, None)
+        if not sample.reduction_mg and not sample.millicredits:
+            yield f"samples.{no}", "yields_nothing", "a sample must yield something"
+        for code, message in _differs(compiled, sample.attributes, sample.counters, day, expected):
+            yield f"samples.{no}", code, message
+    for no, refused in enumerate(compiled.rule.ineligible_samples):
+        expected = Outcome(refused.reason, 0, 0, None, None)
+        for code, message in _differs(compiled, refused.attributes, refused.counters, day, expected):
+            yield f"ineligible_samples.{no}", code, message
+
+
+def _differs(
+    compiled: CompiledRule,
+    attributes: Mapping[str, AttributeValue],
+    counters: Mapping[str, int],
+    day: date,
+    expected: Outcome,
+) -> Iterator[tuple[str, str]]:
+    try:
+        outcome = evaluate_sample(compiled, attributes, counters, day)
+    except ValueError as error:
+        yield "sample_inputs", str(error)
+    else:
+        if outcome[:3] != expected[:3]:
+            yield "sample_differs", f"the rule gives {_said(outcome)}, the sample says {_said(expected)}"
+
+
+def evaluate_sample(
+    compiled: CompiledRule, attributes: Mapping[str, AttributeValue], counters: Mapping[str, int], day: date
+) -> Outcome:
+    """Return what a rule gives for an event when its counters stand at `counters` and nothing else is used.
+
+    Raises ValueError, with a sentence, for attributes or counters that do not exist, are missing or are of
+    another type. Bounds and lengths are not looked at.
+    """
+    values = _typed(compiled.behaviour, attributes)
+    if unknown := sorted(counters.keys() - {counter.code for counter in compiled.counters}):
+        raise ValueError(f"{', '.join(unknown)} is no counter")
+    usage = UsageBook()
+    for counter in compiled.counters:
+        stand = counters.get(counter.code, 0)
+        row = usage.change(compiled.rule.code, counter.period, period_start(counter.period, day))
+        if counter.definition.measure.startswith("distinct:"):
+            for no in range(stand):
+                row.tally(counter.code, f"party {no}", 1)
+        else:
+            row.tally(counter.code, counter.party(values), stand)
+    return compiled.settle(compiled.assess(values), usage, day)
+
+
+def _typed(behaviour: BehaviourDefinition, given: Mapping[str, AttributeValue]) -> dict[str, object]:
+    if unknown := sorted(given.keys() - behaviour.attributes.keys()):
+        raise ValueError(f"{', '.join(unknown)} is no attribute")
+    required = {name for name, attribute in behaviour.attributes.items() if attribute.required}
+    if missing := sorted((required | set(behaviour.evidence)) - given.keys()):
+        raise ValueError(f"{', '.join(missing)} is missing")
+    return {name: _typed_value(name, behaviour.attributes[name].type, value) for name, value in given.items()}
+
+
+def _typed_value(name: str, kind: ValueType, value: AttributeValue) -> object:
+    try:
+        if kind == "number" and not isinstance(value, bool):
+            return Decimal(value) if isinstance(value, int) else exact_decimal(value)
+        if kind == "flag" and isinstance(value, bool):
+            return value
+        if isinstance(value, str) and kind in ("text", "date", "instant"):
+            return _READERS[kind](value)
+    except ValueError:
+        pass
+    raise ValueError(f"{name} is no {kind}")
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "text": str,
+    "date": date.fromisoformat,
+    "instant": datetime.fromisoformat,
+}
+
+
+def _said(outcome: Outcome) -> str:
+    if outcome.reason is not None:
+        return outcome.reason
+    return f"{outcome.reduction_mg} mg and {outcome.amount_millicredits} millicredits"
