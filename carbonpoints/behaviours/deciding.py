@@ -20,6 +20,7 @@ from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.identities import release_acts, remember_undecided
 from carbonpoints.behaviours.intake import is_covered
 from carbonpoints.behaviours.payloads import write_payloads
+from carbonpoints.core import clock
 from carbonpoints.core.clock import add_months
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.flows import Book, Moment, earn, quantify
@@ -73,7 +74,8 @@ def decide(
     placed = [candidate for candidate in candidates if candidate.undecided is None]
     account_ids = sorted({candidate.account_id for candidate in placed})
     books = open_books(session, account_ids)
-    moment = Moment.at(delivery.received_at, delivery.programme.calendar)
+    booked_at = max([clock.now(), *(book.last_booked_at for book in books.values())])
+    moment = Moment.at(booked_at, delivery.programme.calendar)
     work = Work(
         delivery=delivery,
         moment=moment,

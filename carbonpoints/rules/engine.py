@@ -29,11 +29,14 @@ from carbonpoints.rules.language import (
     Variable,
     compile_expression,
 )
-from carbonpoints.rules.usage import UsageBook, UsageRow, period_start
+from carbonpoints.rules.usage import UsageBook, UsageRow, period_starts
 
 MG_PER_G = 1000
 GRAMS_TO_MG = Decimal(MG_PER_G)
-NO_AMOUNT = Decimal(0)
+UNUSED = UsageRow()
+"""A period in which nothing was used; never changed."""
+Rows = Mapping[str, UsageRow]
+"""The rows of the running periods: day, month, year."""
 
 
 class Assessment(NamedTuple):
@@ -85,18 +88,22 @@ class Counter:
         value = values.get(self.definition.measure.removeprefix("sum:"))
         return value if isinstance(value, Decimal) else Decimal(str(value or 0))
 
-    def value(self, scope: str, usage: UsageBook, day: date, values: Mapping[str, object]) -> Decimal:
-        """Return what the counter shows before this event."""
-        rows = (
-            list(usage.days(scope, day, self.days))
-            if self.days
-            else [usage.row(scope, self.period, period_start(self.period, day))]
-        )
-        tallies = [row.tallies.get(self.code, {}) for row in rows if row.tallies]
+    def value(
+        self, scope: str, usage: UsageBook, rows: Rows, day: date, values: Mapping[str, object]
+    ) -> Decimal | int:
+        """Return what the counter shows before this event; `rows` are those of the running periods."""
+        running = usage.days(scope, day, self.days) if self.days else (rows[self.period],)
+        tallies = [row.tallies[self.code] for row in running if row.tallies and self.code in row.tallies]
+        if not tallies:
+            return 0
         if self.definition.measure.startswith("distinct:"):
-            return Decimal(len(set().union(*tallies)))
+            return len(set().union(*tallies))
         party = self.party(values)
-        return sum((Decimal(tally.get(party, 0)) for tally in tallies), NO_AMOUNT)
+        total: Decimal | int = 0
+        for tally in tallies:
+            amount = tally.get(party, 0)
+            total += amount if isinstance(amount, int) else Decimal(amount)
+        return total
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,7 @@ class CompiledRule:
         )
         is_constant = not self._estimate.names - self.constants.keys()
         self._constant_mg = self._estimate_mg(self.constants) if is_constant else None
+        self._credit_caps = tuple(cap for cap in rule.caps if cap.millicredits is not None)
         self._rate = rule.credits.millicredits_per_mg.as_integer_ratio()
         windows = [cap.window for cap in rule.caps if cap.window != "event"]
         self.periods: tuple[str, ...] = tuple(
@@ -184,62 +192,58 @@ class CompiledRule:
         """
         if assessment.reason is not None:
             return Outcome(assessment.reason, 0, 0, None, {"reason": assessment.reason})
+        scope, starts = self.rule.code, period_starts(self.periods, day)
+        rows = {period: usage.rows.get((scope, period, start), UNUSED) for period, start in starts}
         trace: dict[str, object] = {}
         if self.counters:
-            scope = self.rule.code
             counted: dict[str, object] = {
-                counter.code: counter.value(scope, usage, day, assessment.values) for counter in self.counters
+                counter.code: counter.value(scope, usage, rows, day, assessment.values)
+                for counter in self.counters
             }
-            trace["counters"] = {code: str(value) for code, value in counted.items() if value}
-            reason = self._history({**assessment.values, **counted})
+            seen = {code: str(value) for code, value in counted.items() if value}
+            if seen:
+                trace["counters"] = seen
+            reason = self._judge_history({**assessment.values, **counted})
             if reason is not None:
                 return Outcome(reason, 0, 0, None, {"reason": reason, **trace})
-        granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, usage, day)
+        granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, rows)
         if cap is not None:
             trace |= {"cap": cap, "left": left}
         if granted_mg or amount_millicredits:
-            self._note(assessment.values, usage, day, granted_mg, amount_millicredits)
+            for period, start in starts:
+                row = usage.change(scope, period, start)
+                row.awards += 1
+                row.reduction_mg += granted_mg
+                row.amount_millicredits += amount_millicredits
+                for counter in self.counters:
+                    if counter.period == period:
+                        values = assessment.values
+                        row.tally(counter.code, counter.party(values), counter.amount(values))
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
-        return Outcome(None, posted_mg, amount_millicredits, cap, trace if any(trace.values()) else None)
+        return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)
 
-    def _cut(self, estimate_mg: int, usage: UsageBook, day: date) -> tuple[int, int, str | None, int]:
+    def _judge_history(self, values: Mapping[str, object]) -> str | None:
+        try:
+            return self._history(values)
+        except FAILURES:
+            return "not_computable"
+
+    def _cut(self, estimate_mg: int, rows: Rows) -> tuple[int, int, str | None, int]:
         """Return mg and millicredits after all caps, the cap that cut last and what it had left."""
-        scope = self.rule.code
-        rows = {period: usage.row(scope, period, period_start(period, day)) for period in self.periods}
-        nothing = UsageRow()
         granted_mg, cut_by, left = estimate_mg, None, 0
         for cap in self.rule.caps:
-            used = rows.get(cap.window, nothing)
+            used = rows.get(cap.window, UNUSED)
             if cap.count is not None and used.awards >= cap.count:
                 return 0, 0, cap.code, 0
             if cap.mg is not None and granted_mg > (room := max(0, cap.mg - used.reduction_mg)):
                 granted_mg, cut_by, left = room, cap.code, room
         amount_millicredits = self.credits_for(granted_mg)
-        for cap in self.rule.caps:
-            used = rows.get(cap.window, nothing)
-            if cap.millicredits is not None and amount_millicredits > (
-                room := max(0, cap.millicredits - used.amount_millicredits)
-            ):
+        for cap in self._credit_caps:
+            assert cap.millicredits is not None  # noqa: S101 - chosen by that
+            room = max(0, cap.millicredits - rows.get(cap.window, UNUSED).amount_millicredits)
+            if amount_millicredits > room:
                 amount_millicredits, cut_by, left = room, cap.code, room
         return granted_mg, amount_millicredits, cut_by, left
-
-    def _note(
-        self,
-        values: Mapping[str, object],
-        usage: UsageBook,
-        day: date,
-        granted_mg: int,
-        amount_millicredits: int,
-    ) -> None:
-        """Note an award in every period that a cap or counter of this rule looks at."""
-        for period in self.periods:
-            row = usage.change(self.rule.code, period, period_start(period, day))
-            row.awards += 1
-            row.reduction_mg += granted_mg
-            row.amount_millicredits += amount_millicredits
-            for counter in self.counters:
-                if counter.period == period:
-                    row.tally(counter.code, counter.party(values), counter.amount(values))
 
     def credits_for(self, granted_mg: int) -> int:
         """Return the millicredits for so many mg: rate times mg, rounded down once, and the fixed grant."""

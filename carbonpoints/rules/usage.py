@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 PERIODS = ("day", "month", "year")
 Key = tuple[str, str, date]
@@ -21,6 +22,12 @@ def period_start(period: str, day: date) -> date:
     if period == "day":
         return day
     return day.replace(day=1) if period == "month" else date(day.year, 1, 1)
+
+
+@lru_cache(maxsize=4096)
+def period_starts(periods: tuple[str, ...], day: date) -> tuple[tuple[str, date], ...]:
+    """Return each period with its first day."""
+    return tuple((period, period_start(period, day)) for period in periods)
 
 
 @dataclass(slots=True)
