@@ -69,7 +69,13 @@ def _problem_response(description: str) -> dict[str, Any]:
     return {"description": description, "content": {PROBLEM_JSON: {"schema": reference}}}
 
 
+def _spoken(tag: str) -> str:
+    return tag.replace("_", " ")
+
+
 def _complete_operation(operation: dict[str, Any], scope: str) -> None:
+    operation["tags"] = [_spoken(tag) for tag in operation["tags"]]
+    operation["summary"] = operation["summary"].removesuffix(".")
     responses = operation.setdefault("responses", {})
     for status, response in list(responses.items()):
         if status.isdigit() and int(status) >= 400 and "$ref" in response:  # noqa: PLR2004 - first error status
@@ -98,6 +104,8 @@ def build_document(app: Flask) -> dict[str, Any]:
     for name in ("Error", "PaginationMetadata"):
         components["schemas"].pop(name, None)
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    for tag in document["tags"]:
+        tag["name"] = _spoken(tag["name"])
     operations = _operations_by_place(app)
     for path, item in document["paths"].items():
         for method in METHODS:
