@@ -70,6 +70,14 @@ class Calendar:
             day += timedelta(days=1)
         return day
 
+    def opens(self, day: date) -> datetime:
+        """First instant whose business date is `day` or later."""
+        while day - timedelta(days=1) in self.holidays:
+            day -= timedelta(days=1)
+        before = 1 if self.cut_off != time(0, 0) else 0
+        local = datetime.combine(day - timedelta(days=before), self.cut_off, tzinfo=self.zone)
+        return local.astimezone(UTC)
+
     def noon(self, day: date) -> datetime:
         """12:00 local on `day`: the instant of something known by its date only."""
         return datetime.combine(day, time(12, 0), tzinfo=self.zone).astimezone(UTC)
