@@ -22,7 +22,7 @@ stop: venv-runtime ## Stop a demo that runs in another terminal
 test: venv-dev ## Run all tests on real servers
 	@$(VENV) -m pytest -n $(JOBS)
 
-lint: venv-dev ## Check style, types, import contracts and migrations
+lint: venv-dev ## Check style, types and import contracts
 	@$(VENV) -m ruff check $(SOURCES)
 	@$(VENV) -m ruff format --check $(SOURCES)
 	@$(VENV) -m mypy

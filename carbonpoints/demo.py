@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import secrets
 import shlex
@@ -27,7 +28,7 @@ from carbonpoints.app import create_app
 from carbonpoints.core.config import ConfigError, load_settings
 from carbonpoints.core.db import db
 from carbonpoints.demo_data import Welcome, seed_demo
-from carbonpoints.embedded import Child, EmbeddedError, Program, Servers, running_servers, sole_user
+from carbonpoints.embedded import Child, EmbeddedError, Program, Servers, servers_in, sole_user
 from carbonpoints.embedded.process import end_leftover, write_trace
 from carbonpoints.embedded.supervisor import Supervisor
 
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
 PID_FILE = LOCAL / "run" / "demo.pid"
 HOST = "127.0.0.1"
+READY_PATH = "/health/ready"
 READY_S = 90.0
 WATCH_S = 0.2
 STOP_S = 60.0
@@ -98,15 +100,14 @@ def write_private(file: Path, text: str) -> None:
 
 
 def enter_servers(stack: ExitStack, environment: Mapping[str, str]) -> Servers | None:
-    """Start the local servers, or none where both addresses are set; hold `.local` for this run alone."""
+    """Start the local servers, or none where both addresses are set."""
     given = [name for name in ("DATABASE_URL", "REDIS_URL") if environment.get(name)]
     if len(given) == 1:
         raise DemoError(f"{given[0]} is set alone; set DATABASE_URL and REDIS_URL both, or neither")
     if given:
-        stack.enter_context(sole_user(LOCAL))
         return None
     say("Starting PostgreSQL and Valkey ...")
-    return stack.enter_context(running_servers(LOCAL))
+    return stack.enter_context(servers_in(LOCAL))
 
 
 def make_environment(servers: Servers | None) -> dict[str, str]:
@@ -178,7 +179,7 @@ def is_ready(port: int) -> bool:
     """Whether the API answers that it is ready."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/v1/health/ready")
+        connection.request("GET", READY_PATH)
         return connection.getresponse().status == http.HTTPStatus.OK
     return False
 
@@ -198,12 +199,12 @@ def wait_until_ready(supervisor: Supervisor, api: Child, port: int) -> None:
 def greet(welcome: Welcome, port: int, started: float) -> None:
     """Print the addresses, a token per role and the commands to paste; `started` is the monotonic start."""
     base = f"http://{HOST}:{port}"
-    say(f"\ncarbonpoints runs at {base}/v1\nAPI reference:       {base}/v1/reference\n")
+    say(f"\ncarbonpoints runs at {base}/v1\nAPI reference:       {base}/reference\n")
     for role, token in welcome.tokens.items():
         say(f"token {role}:\n  {token}")
     say("\nTry these:\n")
-    for title, command in welcome.commands(base).items():
-        say(f"# {title}\n{command}\n")
+    for title, curl in welcome.curls.items():
+        say(f"# {title}\n{curl.replace('{base}', base)}\n")
     say(f"Logs are in {LOCAL / 'log'}. For flask commands: . {shlex.quote(str(LOCAL / 'environment'))}")
     say(f"Ready after {time.monotonic() - started:.1f} s. Ctrl-C stops everything.")
 
@@ -211,8 +212,9 @@ def greet(welcome: Welcome, port: int, started: float) -> None:
 def run() -> NoReturn:
     """Start everything, keep it alive, and stop everything when Stopped is raised."""
     started = time.monotonic()
-    port = read_port(os.environ.get("PORT", "8000"))
     with ExitStack() as stack:
+        stack.enter_context(sole_user(LOCAL))
+        port = read_port(os.environ.get("PORT", "8000"))
         servers = enter_servers(stack, os.environ)
         write_trace(PID_FILE, os.getpid())
         stack.callback(PID_FILE.unlink, missing_ok=True)
@@ -250,6 +252,7 @@ def main() -> int:
         return 0
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _raise_stopped)
+    logging.disable(logging.INFO)  # The terminal is for the newcomer; the processes log to files.
     try:
         run()
     except Stopped:

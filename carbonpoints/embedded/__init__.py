@@ -69,18 +69,25 @@ def sole_user(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def running_servers(directory: Path, *, durable: bool = True) -> Iterator[Servers]:
-    """Run both servers on the data below `directory`, for the length of the block.
+def servers_in(directory: Path, *, durable: bool = True) -> Iterator[Servers]:
+    """Run both servers on the data below `directory`, of which the caller is the sole user.
 
     `durable` False lets tests skip every write to disk that only a crash of the machine would need. Call it
     from the main thread. Raises EmbeddedError, in one line, when a server does not start.
     """
-    with sole_user(directory), ExitStack() as stack:
-        postgresql = PostgreSQL(directory, durable=durable)
-        valkey = Valkey(directory, durable=durable)
+    postgresql = PostgreSQL(directory, durable=durable)
+    valkey = Valkey(directory, durable=durable)
+    with ExitStack() as stack:
         stack.callback(postgresql.stop)
         postgresql.start()
         stack.callback(valkey.stop)
         valkey.start()
         postgresql.ensure_database(DATABASE)
         yield Servers(postgresql, valkey)
+
+
+@contextmanager
+def running_servers(directory: Path, *, durable: bool = True) -> Iterator[Servers]:
+    """Become the sole user of `directory` and run both servers in it, as `servers_in` does."""
+    with sole_user(directory), servers_in(directory, durable=durable) as servers:
+        yield servers

@@ -63,8 +63,8 @@ class PostgreSQL:
         self.child.program = replace(program, argv=(*program.argv, *settings))
         if not self._data.exists():
             self._initialise()
-        self._refuse_other_version()
         self._own(self._data)
+        self._refuse_other_version()
         self.restart()
 
     def restart(self) -> None:
