@@ -86,7 +86,7 @@ def decide(
         payloads=[],
     )
     receipts = [_decide_one(work, candidate) for candidate in candidates]
-    write_books(session, books)
+    write_books(session, books.values())
     write_payloads(session, work.payloads)
     usage_store.write(session, work.usage)
     withdrawn = [c for c in placed if c.undecided is not None]

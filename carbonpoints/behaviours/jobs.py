@@ -44,6 +44,7 @@ CLOSE_JOB = text("""
 UPDATE feed_job j SET state = 'done', finished_at = :now
 WHERE job_id = :job_id AND state = 'staged'
   AND NOT EXISTS (SELECT FROM feed_chunk c WHERE c.job_id = j.job_id AND c.outcome IS NULL)
+RETURNING job_id
 """)
 
 
@@ -101,5 +102,5 @@ def count_outcomes(receipts: Sequence[Receipt]) -> dict[str, int]:
 def close_job_if_done(job_id: uuid.UUID) -> bool:
     """Mark a staged job done when none of its chunks is open; True when this call did it."""
     with transaction() as session:
-        result = session.execute(CLOSE_JOB, {"job_id": job_id, "now": clock.now()})
-        return bool(result.rowcount)
+        closed = session.execute(CLOSE_JOB, {"job_id": job_id, "now": clock.now()})
+        return closed.one_or_none() is not None

@@ -29,7 +29,7 @@ Instant = DateTime(timezone=True)
 
 
 class EventSource(Model):
-    """A registered source of events: its CloudEvents `source` and whether it may fill the past."""
+    """The number that stands for a CloudEvents `source` in decisions; the programme's settings say the rest."""
 
     __tablename__ = "event_source"
     __table_args__ = (UniqueConstraint("programme_id", "uri"), distributed_by("reference"))
@@ -37,8 +37,6 @@ class EventSource(Model):
     source_id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     programme_id: Mapped[int] = mapped_column(ForeignKey("programme.programme_id"))
     uri: Mapped[str] = mapped_column(Text)
-    is_backfill: Mapped[bool] = mapped_column(default=False, server_default="false")
-    """Expiry then counts from the booking month instead of the month of the act (M5)."""
 
 
 class IdentityEvent(Model):

@@ -82,7 +82,7 @@ def list_tasks(*, caller: Caller, account_id: int | None, purpose: str | None) -
 def _usage_today(
     session: Session, account_id: int, rules: Sequence[RuleDefinition], today: date
 ) -> UsageBook:
-    ranges = {
+    ranges: dict[tuple[str, str], tuple[date, date]] = {
         (rule.code, cap.window): (period_start(cap.window, today), period_start(cap.window, today))
         for rule in rules
         for cap in rule.caps

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -35,21 +37,33 @@ class Taken:
 
 def open_delivery(session: Session, *, programme_id: int, source_uri: str, received_at: datetime) -> Delivery:
     """Return what all events of one delivery share; UnknownSource where the source is not registered."""
-    source = (
-        session.query(EventSource)
-        .filter(EventSource.programme_id == programme_id, EventSource.uri == source_uri)
-        .one_or_none()
-    )
-    if source is None:
+    programme = programme_settings(session, programme_id)
+    declared = programme.event_sources.get(source_uri)
+    if declared is None:
         raise UnknownSource(params={"source": source_uri})
+    source_id = _source_id(session, programme_id, source_uri)
     config = settings()
     return Delivery(
-        programme=programme_settings(session, programme_id),
-        source=Source(source.source_id, source.uri, source.is_backfill),
+        programme=programme,
+        source=Source(source_id, source_uri, declared.is_backfill),
         received_at=received_at,
         identity_key=config.identity_key,
         key_version=config.identity_key_version,
     )
+
+
+def _source_id(session: Session, programme_id: int, uri: str) -> int:
+    """Return the number of a source, giving it one the first time it sends."""
+    query = select(EventSource.source_id).where(
+        EventSource.programme_id == programme_id, EventSource.uri == uri
+    )
+    source_id = session.scalar(query)
+    if source_id is None:
+        session.execute(
+            insert(EventSource).values(programme_id=programme_id, uri=uri).on_conflict_do_nothing()
+        )
+        source_id = session.scalars(query).one()
+    return source_id
 
 
 def take_events(*, programme_id: int, source_uri: str, events: Sequence[StagedEvent]) -> Taken:

@@ -27,7 +27,7 @@ SET awards = excluded.awards, reduction_mg = excluded.reduction_mg,
 """
 
 
-Ranges = dict[tuple[str, str], tuple[date, date]]
+Ranges = Mapping[tuple[str, str], tuple[date, date]]
 """First and last period start wanted, per scope and period."""
 
 
@@ -75,7 +75,7 @@ def _ranges(candidates: Sequence[Candidate]) -> Ranges:
             spans[id(candidate.compiled)] = (candidate, day, day)
         elif day < span[1] or day > span[2]:
             spans[id(candidate.compiled)] = (candidate, min(day, span[1]), max(day, span[2]))
-    ranges: Ranges = {}
+    ranges: dict[tuple[str, str], tuple[date, date]] = {}
     for candidate, first, last in spans.values():
         compiled = candidate.compiled
         assert compiled is not None  # noqa: S101 - only candidates with a rule have a span

@@ -8,8 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import reading_account
-from carbonpoints.accounts.programme import programme_of, programme_settings
-from carbonpoints.behaviours.deciding import expiry_of
+from carbonpoints.accounts.programme import programme_of
 from carbonpoints.behaviours.delivering import EVENT_PREFIX, Delivered
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import EventNotFound
@@ -20,13 +19,12 @@ from carbonpoints.behaviours.payloads import read_payload
 from carbonpoints.behaviours.sentences import UNDECIDED
 from carbonpoints.core.amounts import plain
 from carbonpoints.core.auth import Caller
-from carbonpoints.core.clock import Calendar
 from carbonpoints.core.db import reading, settings
 from carbonpoints.core.ids import NumberedId, account_public_id, parse_numbered_id
 from carbonpoints.core.roles import Role
 from carbonpoints.ledger.chart import DecisionKind
-from carbonpoints.ledger.queries import StoredDecision, find_events, read_decision
-from carbonpoints.rules.catalogue import PinnedRule, pin
+from carbonpoints.ledger.queries import StoredDecision, award_expiry, find_events, read_decision
+from carbonpoints.rules.catalogue import PinnedRule, read_pin
 
 AWARDED = frozenset({Disposition.CREDITED, Disposition.PARTLY_CREDITED})
 
@@ -45,7 +43,7 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
     number = parse_numbered_id(event_id, EVENT_PREFIX)
     with reading_account(
         caller=caller, account_id=number.account_id, action="event.read", purpose=purpose
-    ) as (session, head):
+    ) as (session, _head):
         decision = read_decision(session, number.account_id, number.account_seq)
         if decision is None or decision.kind != DecisionKind.EVENT:
             raise EventNotFound
@@ -54,32 +52,24 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
         source = session.get(EventSource, decision.source_id)
         if caller.role is Role.FEED_PARTNER and (source is None or source.uri not in caller.sources):
             raise EventNotFound
-        calendar = programme_settings(session, head.programme_id).calendar
-        is_backfill = source is not None and source.is_backfill
-        explanation = _explained(session, decision, calendar, is_backfill=is_backfill)
+        explanation = _explained(session, decision)
     return event_view(explanation)
 
 
-def _explained(
-    session: Session, decision: StoredDecision, calendar: Calendar, *, is_backfill: bool
-) -> Explanation:
-    pinned = pin(session, decision.pin_id) if decision.pin_id is not None else None
+def _explained(session: Session, decision: StoredDecision) -> Explanation:
+    pinned = read_pin(session, decision.pin_id) if decision.pin_id is not None else None
     inputs = read_payload(session, decision.account_id, decision.account_seq)
     compiled = pinned.compiled if pinned is not None else None
     attributes = (
         typed_attributes(compiled, inputs["data"]) if compiled is not None and inputs is not None else None
     )
-    expires_on = None
-    if pinned is not None and pinned.rule is not None and decision.amount_millicredits:
-        counted_from = calendar.local_date(decision.booked_at) if is_backfill else decision.local_date
-        expires_on = expiry_of(pinned.rule, counted_from)
     return explain(
         decision,
         pinned=pinned,
         compiled=compiled,
         attributes=attributes,
         inputs=inputs,
-        expires_on=expires_on,
+        expires_on=award_expiry(session, decision.account_id, decision.account_seq),
     )
 
 
@@ -186,7 +176,7 @@ def _standing(session: Session, key: bytes) -> dict[str, Any]:
         decision = read_decision(session, account_id, known.account_seq)
         if decision is None:
             raise EventNotFound
-        pinned = pin(session, decision.pin_id) if decision.pin_id is not None else None
+        pinned = read_pin(session, decision.pin_id) if decision.pin_id is not None else None
         explanation = explain(
             decision, pinned=pinned, compiled=None, attributes=None, inputs=None, expires_on=None
         )
