@@ -15,6 +15,8 @@ from carbonpoints.rules.language import (
     Operation,
     Reference,
     Step,
+    Value,
+    ValueType,
     Variable,
     compile_expression,
 )
@@ -49,11 +51,15 @@ VALUES: dict[str, object] = {
     "ended_at": datetime(2026, 1, 1, 9, tzinfo=UTC),
     "里程": Decimal("2.5"),
 }
-TABLES = {"standing_orders": {"A-17|K": "order 3"}, "fees": {"A-17": Decimal("1.50")}}
+TABLE_TYPES: dict[str, ValueType] = {"standing_orders": "text", "fees": "number"}
+TABLES: dict[str, dict[str, object]] = {
+    "standing_orders": {"A-17|K": "order 3"},
+    "fees": {"A-17": Decimal("1.50")},
+}
 
 
-def value_of(source):
-    expression = compile_expression(source, VARIABLES, tables={"standing_orders": "text", "fees": "number"})
+def value_of(source: str) -> Value:
+    expression = compile_expression(source, VARIABLES, tables=TABLE_TYPES)
     return expression.evaluate(VALUES, TABLES)
 
 
@@ -101,7 +107,7 @@ def value_of(source):
         ("  1\n +\t2\r\n", "3"),
     ],
 )
-def test_a_number_is_an_exact_decimal(source, value):
+def test_a_number_is_an_exact_decimal(source: str, value: str) -> None:
     result = value_of(source)
     assert type(result) is Decimal
     assert str(result) == value
@@ -128,7 +134,7 @@ def test_a_number_is_an_exact_decimal(source, value):
         ("'yes' if standing_order else 'no'", "no"),
     ],
 )
-def test_text(source, value):
+def test_text(source: str, value: str) -> None:
     assert value_of(source) == value
 
 
@@ -163,29 +169,31 @@ def test_text(source, value):
         ("given(lookup('fees', 'nobody'))", False),
     ],
 )
-def test_flag(source, value):
+def test_flag(source: str, value: object) -> None:
     assert value_of(source) is value
 
 
-def test_dates_and_missing_values_pass_through():
+def test_dates_and_missing_values_pass_through() -> None:
     assert value_of("made_on") == date(1993, 2, 28)
     assert value_of("refund") is None
     assert value_of("lookup('fees', 'nobody')") is None
     assert value_of("refund if not standing_order else 1") is None
 
 
-def test_arithmetic_does_not_depend_on_the_threads_decimal_context():
+def test_arithmetic_does_not_depend_on_the_threads_decimal_context() -> None:
     expression = compile_expression("text(2 / 3)", {})
     with localcontext() as context:
         context.prec = 3
         assert expression.evaluate({}) == "0.6666666666666666666666666666666667"
 
 
-def test_one_expression_serves_many_threads():
+def test_one_expression_serves_many_threads() -> None:
     expression = compile_expression("max(0, coalesce(refund, 1) / count - 1 / 3)", VARIABLES)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: expression.evaluate({"refund": n, "count": 3}), range(400)))
-    assert [round(value * 3) for value in found] == [max(0, n - 1) for n in range(400)]
+    assert [round(value * 3) for value in found if isinstance(value, Decimal)] == [
+        max(0, n - 1) for n in range(400)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -308,15 +316,17 @@ def test_one_expression_serves_many_threads():
         ),
     ],
 )
-def test_a_wrong_expression_is_refused_with_a_sentence_and_its_place(source, code, sentence, end_column):
+def test_a_wrong_expression_is_refused_with_a_sentence_and_its_place(
+    source: str, code: str, sentence: str, end_column: int
+) -> None:
     with pytest.raises(ExpressionError) as caught:
         value_of(source)
     assert (caught.value.code, str(caught.value)) == (code, sentence)
     assert caught.value.end_column == end_column
 
 
-def test_an_expression_is_bounded_in_length_depth_and_parts():
-    def refused(source):
+def test_an_expression_is_bounded_in_length_depth_and_parts() -> None:
+    def refused(source: str) -> tuple[str, int]:
         with pytest.raises(ExpressionError) as caught:
             compile_expression(source, VARIABLES)
         return caught.value.code, caught.value.column
@@ -339,13 +349,13 @@ def test_an_expression_is_bounded_in_length_depth_and_parts():
         "max(1, 0, " * 31 + "1" + ")" * 31,
     ],
 )
-def test_the_deepest_expressions_compile_evaluate_and_explain(nested):
+def test_the_deepest_expressions_compile_evaluate_and_explain(nested: str) -> None:
     expression = compile_expression(nested, VARIABLES)
     assert expression.evaluate(VALUES) == 1
     assert expression.steps(VALUES)[-1].value == 1
 
 
-def test_the_expected_type_is_checked():
+def test_the_expected_type_is_checked() -> None:
     assert compile_expression("1 < 2", {}, expects="flag").type == "flag"
     with pytest.raises(ExpressionError) as caught:
         compile_expression("'a'", {}, expects="flag")
@@ -353,7 +363,7 @@ def test_the_expected_type_is_checked():
     assert str(caught.value) == "column 1: this gives a text, but true or false is needed"
 
 
-def test_names_are_compared_as_they_look():
+def test_names_are_compared_as_they_look() -> None:
     expression = compile_expression("ｃｏｕｎｔ + ｍａｘ(1, 2)", VARIABLES)
     assert expression.names == {"count"}
     assert expression.evaluate({"count": 1}) == 3
@@ -364,7 +374,7 @@ def test_names_are_compared_as_they_look():
         compile_expression("count", {"count": Variable("number"), "ｃｏｕｎｔ": Variable("number")})
 
 
-def test_a_variable_may_be_called_like_a_function():
+def test_a_variable_may_be_called_like_a_function() -> None:
     assert compile_expression("max(day, 2)", {"day": Variable("number")}).evaluate({"day": 5}) == 5
 
 
@@ -382,7 +392,7 @@ def test_a_variable_may_be_called_like_a_function():
         ("lookup('fees', account) * 2", False),
     ],
 )
-def test_an_expression_knows_whether_it_may_have_no_value(source, nullable):
+def test_an_expression_knows_whether_it_may_have_no_value(source: str, nullable: object) -> None:
     assert compile_expression(source, VARIABLES, tables={"fees": "number"}).nullable is nullable
 
 
@@ -431,21 +441,23 @@ def test_an_expression_knows_whether_it_may_have_no_value(source, nullable):
         (f"round_half_up({'9' * 34}, 1)", "overflow", "column 1: this number is too large to be exact", 53),
     ],
 )
-def test_what_has_no_value_is_said_with_its_place(source, code, sentence, end_column):
+def test_what_has_no_value_is_said_with_its_place(
+    source: str, code: str, sentence: str, end_column: int
+) -> None:
     with pytest.raises(EvaluationError) as caught:
         value_of(source)
     assert (caught.value.code, str(caught.value)) == (code, sentence)
     assert caught.value.end_column == end_column
 
 
-def test_numbers_beyond_decimal128_overflow():
+def test_numbers_beyond_decimal128_overflow() -> None:
     expression = compile_expression("2 * (count * count)", VARIABLES)
     with pytest.raises(EvaluationError) as caught:
         expression.evaluate({"count": Decimal("1E+4000")})
     assert (caught.value.code, caught.value.column) == ("overflow", 6)
 
 
-def test_what_the_caller_forgot_is_named():
+def test_what_the_caller_forgot_is_named() -> None:
     expression = compile_expression("distance_km * count", VARIABLES)
     with pytest.raises(EvaluationError) as caught:
         expression.evaluate({"distance_km": 1})
@@ -458,7 +470,7 @@ def test_what_the_caller_forgot_is_named():
     assert str(caught.value) == "column 1: the table was not handed in"
 
 
-def test_what_is_not_reached_does_not_fail():
+def test_what_is_not_reached_does_not_fail() -> None:
     assert value_of("1 if True else 1 / 0") == 1
     assert value_of("False and 1 / 0 == 1") is False
     assert value_of("True or refund > 1") is True
@@ -466,7 +478,7 @@ def test_what_is_not_reached_does_not_fail():
     assert value_of("coalesce(count, 1 / 0)") == 7
 
 
-def test_steps_explain_every_operation_that_was_worked_out():
+def test_steps_explain_every_operation_that_was_worked_out() -> None:
     expression = compile_expression("max(0, (distance_km + 1) * BASE) if count > 5 else 1 / 0", VARIABLES)
     assert expression.steps(VALUES) == (
         Step("count > 5", 37, 46, value=True),
@@ -477,7 +489,7 @@ def test_steps_explain_every_operation_that_was_worked_out():
     )
 
 
-def test_steps_show_whole_numbers_as_decimals_and_chinese_text_at_its_place():
+def test_steps_show_whole_numbers_as_decimals_and_chinese_text_at_its_place() -> None:
     expression = compile_expression("'里程' == '里程' and\n 里程 > coalesce(refund, count)", VARIABLES)
     steps = expression.steps({"里程": 3, "refund": None, "count": 4})
     assert [(step.text, step.column) for step in steps] == [
@@ -490,12 +502,12 @@ def test_steps_show_whole_numbers_as_decimals_and_chinese_text_at_its_place():
     assert steps[1].value == 4
 
 
-def test_steps_fail_like_the_evaluation():
+def test_steps_fail_like_the_evaluation() -> None:
     with pytest.raises(EvaluationError, match="column 1: this divides by zero"):
         compile_expression("1 / 0 + 2", {}).steps({})
 
 
-def test_the_code_of_several_expressions_fuses_into_one():
+def test_the_code_of_several_expressions_fuses_into_one() -> None:
     first = compile_expression("coalesce(refund, 1.5) * count", VARIABLES)
     second = compile_expression(
         "lookup('fees', account) if count > 1.5 else 1", VARIABLES, tables={"fees": "number"}
@@ -505,13 +517,13 @@ def test_the_code_of_several_expressions_fuses_into_one():
     assert fused(VALUES, TABLES) == (Decimal("10.5"), Decimal("1.50"))
 
 
-def test_a_text_cannot_leave_its_quotation_marks_in_the_generated_code():
+def test_a_text_cannot_leave_its_quotation_marks_in_the_generated_code() -> None:
     hostile = "') + __import__('os').getcwd() + ('"
     expression = compile_expression(f'concat("{hostile}", account)', VARIABLES)
     assert expression.evaluate(VALUES) == f"{hostile}A-17"
 
 
-def test_an_expression_tells_what_it_uses():
+def test_an_expression_tells_what_it_uses() -> None:
     expression = compile_expression(
         "count * BASE + lookup('fees', account)", VARIABLES, tables={"fees": "number"}
     )
@@ -524,7 +536,7 @@ def test_an_expression_tells_what_it_uses():
     assert product.operands[1] == Reference(name="BASE", type="number", column=9, end_column=13)
 
 
-def test_errors_travel_between_processes():
+def test_errors_travel_between_processes() -> None:
     error = pickle.loads(pickle.dumps(EvaluationError("overflow", "too large", 3, 9)))  # noqa: S301
     assert (error.code, error.message, error.column, error.end_column) == ("overflow", "too large", 3, 9)
     assert str(error) == "column 3: too large"

@@ -10,7 +10,7 @@ of `a if c else b` accept that, everything else answers with an EvaluationError 
 """
 
 from carbonpoints.rules.language.errors import EvaluationError, ExpressionError, LanguageError
-from carbonpoints.rules.language.expression import Expression, Step, compile_expression
+from carbonpoints.rules.language.expression import Expression, Step, Tables, Value, compile_expression
 from carbonpoints.rules.language.functions import CONTEXT, FAILURES, FUNCTIONS, Function
 from carbonpoints.rules.language.tree import (
     VALUE_TYPES,
@@ -37,6 +37,8 @@ __all__ = [
     "Operation",
     "Reference",
     "Step",
+    "Tables",
+    "Value",
     "ValueType",
     "Variable",
     "compile_expression",

@@ -16,7 +16,10 @@ from carbonpoints.rules.language.reader import TYPE_WORDS, read
 from carbonpoints.rules.language.tree import Literal, Node, Operation, Reference, ValueType, Variable
 
 Value = Decimal | bool | str | date | None
+"""What an expression evaluates to, by its type; an instant is a datetime, which is a date."""
+
 Tables = Mapping[str, Mapping[str, object]]
+"""Lookup tables by name, each from a text key to a value of the table's declared type."""
 
 NO_TABLES: Tables = MappingProxyType({})
 
