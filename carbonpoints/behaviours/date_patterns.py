@@ -23,7 +23,8 @@ _PIECE = re.compile(r"([A-Za-z])\1*|[^A-Za-z]")
 _DAY = ("year", "month", "day")
 _FIRST_SHORT_YEAR = 70
 _FRACTION_DIGITS = 6
-_CACHED_DAYS = 4_096
+_CACHED = 4_096
+_SECONDS = {f"{second:02d}": timedelta(seconds=second) for second in range(60)}
 
 
 class DatePatternError(ValueError):
@@ -85,8 +86,9 @@ def date_reader(pattern: str) -> Callable[[str], date]:
             if match is None:
                 raise ValueError(pattern)
             day = date(_year(match["year"]), int(match["month"]), int(match["day"]))
-            if len(known) < _CACHED_DAYS:
-                known[text] = day
+            if len(known) >= _CACHED:
+                known.clear()
+            known[text] = day
         return day
 
     return read
@@ -117,4 +119,22 @@ def instant_reader(pattern: str, time_zone: str) -> Callable[[str], datetime]:
         except OverflowError:
             raise ValueError(pattern) from None
 
-    return read
+    return _remembering_minutes(read, pattern.rindex("ss")) if pattern.endswith("ss") else read
+
+
+def _remembering_minutes(read: Callable[[str], datetime], seconds_at: int) -> Callable[[str], datetime]:
+    """Spare most of the work where only the seconds at the end differ: the offset changes on whole minutes."""
+    known: dict[str, datetime] = {}
+
+    def read_fast(text: str) -> datetime:
+        minute = known.get(text[:seconds_at])
+        seconds = _SECONDS.get(text[seconds_at:])
+        if minute is not None and seconds is not None:
+            return minute + seconds
+        instant = read(text)
+        if len(known) >= _CACHED:
+            known.clear()
+        known[text[:seconds_at]] = instant - timedelta(seconds=instant.second)
+        return instant
+
+    return read_fast

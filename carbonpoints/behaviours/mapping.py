@@ -36,6 +36,25 @@ class _Target:
     expression: Expression
     check: Callable[[Any], object]
     needed: bool
+    longest: int = 0
+    """Printable text up to this length passes the check as it is; 0 where only the check knows."""
+
+    def constant(self) -> object:
+        """Return the checked value where it is the same on every line; None where lines decide or refuse it."""
+        if self.expression.names or self.expression.tables:
+            return None
+        try:
+            return self.check(self.expression.evaluate({}))
+        except FAILURES:
+            return None
+
+    def checked(self, check: str) -> str:
+        """Return the code that gives the checked value of `v`, calling `check` only where it must."""
+        return (
+            f"v if len(v) <= {self.longest} and v.isprintable() else {check}(v)"
+            if self.longest
+            else f"{check}(v)"
+        )
 
 
 class LineMapper:
@@ -73,24 +92,26 @@ class LineMapper:
         namespace: dict[str, object] = {
             **self._columns.readers, "tables": self._tables, "Event": StagedEvent, "width": self._columns.width,
         }  # fmt: skip
+        targets = (*self._event, *self._data)
         asked = self._filter.names if self._filter is not None else frozenset()
-        every = frozenset[str]().union(*(target.expression.names for target in (*self._event, *self._data)))
+        every = frozenset[str]().union(*(target.expression.names for target in targets))
         names: dict[str, str] = {}
         lines = ["def mapped(cells):", " if len(cells) != width: raise ValueError"]
         lines += self._assignments(asked, names)
         if self._filter is not None:
             namespace |= self._filter.namespace
             lines.append(f" if not {self._filter.python_source(names.__getitem__)}: return None")
-        lines += self._assignments(every - asked, names)
-        for number, target in enumerate((*self._event, *self._data)):
+        lines += [*self._assignments(every - asked, names), " data = {}"]
+        for number, target in enumerate(targets):
             namespace |= {**target.expression.namespace, f"check_{number}": target.check}
-            value = f" v = {target.expression.python_source(names.__getitem__)}"
-            if number < len(self._event):
-                lines += [value, f" e_{number} = check_{number}(v)"]
+            place = f"data[{target.field!r}]" if number >= len(self._event) else f"e_{number}"
+            if (constant := target.constant()) is not None:
+                namespace[f"constant_{number}"] = constant
+                lines.append(f" {place} = constant_{number}")
                 continue
-            if number == len(self._event):
-                lines.append(" data = {}")
-            lines += [value, f" if v is not None and v != '': data[{target.field!r}] = check_{number}(v)"]
+            lines.append(f" v = {target.expression.python_source(names.__getitem__)}")
+            given = "v" if target.expression.type == "text" else "v is not None"
+            lines.append(f" if {given}: {place} = {target.checked(f'check_{number}')}")
             if target.needed:
                 lines.append(" else: raise ValueError")
         fields = ", ".join(f"e_{number}" for number in range(len(self._event)))
@@ -144,7 +165,13 @@ def _event_targets(profile: ProfileDefinition) -> tuple[_Target, ...]:
     occurred_at = expression(profile, profile.occurred_at, None)
     instant = _noon(profile.time_zone) if occurred_at.type == "date" else microseconds_of
     return (
-        _Target("event_id", expression(profile, profile.event_id, "text"), _event_id, needed=True),
+        _Target(
+            "event_id",
+            expression(profile, profile.event_id, "text"),
+            _event_id,
+            needed=True,
+            longest=EVENT_ID_LENGTH_MAX,
+        ),
         _Target("subject", expression(profile, profile.subject, "text"), _subject, needed=True),
         _Target("occurred_at", occurred_at, instant, needed=True),
         _Target("revision", expression(profile, profile.revision, "number"), _revision, needed=True),
@@ -158,16 +185,17 @@ def _data_targets(
     checks = AttributeChecks(behaviour)
     targets = []
     for name, attribute in behaviour.attributes.items():
-        if name in profile.data:
-            check = checks.of[name]
+        if name not in profile.data:
+            continue
+        source = expression(profile, profile.data[name], attribute.type)
+        if name in profile.keyed:
             targets.append(
-                _Target(
-                    name,
-                    expression(profile, profile.data[name], attribute.type),
-                    _keyed(check, identity_key) if name in profile.keyed else check,
-                    name in checks.needed,
-                )
+                _Target(name, source, _keyed(checks.of[name], identity_key), name in checks.needed)
             )
+        else:
+            is_free = attribute.type == "text" and not attribute.choices
+            longest = attribute.max_length or 0 if is_free else 0
+            targets.append(_Target(name, source, checks.of[name], name in checks.needed, longest))
     return tuple(targets)
 
 

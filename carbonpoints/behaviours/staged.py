@@ -16,7 +16,7 @@ from typing import NamedTuple
 CHUNK_EVENTS = 5_000
 """A chunk holds at the most this many events."""
 COMPRESSION_LEVEL = 1
-_WAITING_MAX = 250
+_WAITING_MAX = 32
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
