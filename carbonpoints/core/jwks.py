@@ -98,9 +98,16 @@ def _usable_key(entry: dict[str, Any]) -> tuple[str, jwt.PyJWK]:
 class KeySet:
     """The keys of one issuer. Safe between threads: one of them reads, the others go on with what is known."""
 
-    def __init__(self, source: str, *, read: Callable[[str], bytes] = read_source) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        read: Callable[[str], bytes] = read_source,
+        elapsed_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._read = read
+        self._elapsed_s = elapsed_s
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
         self._read_at: float | None = None
@@ -113,7 +120,7 @@ class KeySet:
         return self._keys.get(kid)
 
     def _age_s(self) -> float:
-        return float("inf") if self._read_at is None else time.monotonic() - self._read_at
+        return float("inf") if self._read_at is None else self._elapsed_s() - self._read_at
 
     def _refresh(self) -> None:
         """Read the keys again. When that fails, the known ones stay: an outage there is none here."""
@@ -127,5 +134,5 @@ class KeySet:
         except (OSError, ValueError) as error:
             log.warning("jwks_not_read", reason=type(error).__name__)
         finally:
-            self._read_at = time.monotonic()
+            self._read_at = self._elapsed_s()
             self._lock.release()
