@@ -116,7 +116,9 @@ def claim_bank_accounts(session: Session, links: Sequence[Link]) -> dict[bytes, 
 
     A bank account has one owner; a link that is missing from the answer or has another relation was refused.
     """
-    hashes, account_ids, relations = (list(column) for column in zip(*links, strict=True)) if links else ([], [], [])
+    hashes, account_ids, relations = (
+        (list(column) for column in zip(*links, strict=True)) if links else ([], [], [])
+    )
     session.execute(_LINK, {"hashes": hashes, "account_ids": account_ids, "relations": relations})
     return links_of(session, set(hashes))
 

@@ -9,7 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.errors import ProgrammeNeeded, ProgrammeNotSetUp
-from carbonpoints.approvals.versions import StoredVersion, VersionKind, VersionMark, current_versions, version_mark
+from carbonpoints.approvals.versions import (
+    StoredVersion,
+    VersionKind,
+    VersionMark,
+    current_versions,
+    version_mark,
+)
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import now
 from carbonpoints.core.db import db

@@ -46,7 +46,9 @@ def is_uscc(value: str) -> bool:
     """Whether `value` is a unified social credit code whose 18th character checks (GB 32100-2015)."""
     if not _USCC.fullmatch(value):
         return False
-    total = sum(_USCC_ALPHABET.index(character) * pow(3, place, 31) for place, character in enumerate(value[:17]))
+    total = sum(
+        _USCC_ALPHABET.index(character) * pow(3, place, 31) for place, character in enumerate(value[:17])
+    )
     return _USCC_ALPHABET[-total % 31] == value[17]
 
 
@@ -69,8 +71,10 @@ def _digits(value: str) -> str:
 
 
 def is_reference(value: str) -> bool:
-    """Whether `value` can be a number of the bank's own: visible characters, and no `#`, which separates
-    a bank account from who acted on it in an event's subject."""
+    """Whether `value` can be a number of the bank's own: visible characters, and no `#`.
+
+    In an event's subject `#` separates a bank account from who acted on it.
+    """
     return (
         0 < len(value) <= REFERENCE_LENGTH_MAX
         and value.isprintable()

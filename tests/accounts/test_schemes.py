@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from carbonpoints.accounts.schemes import Scheme, check_identifier, is_isin, is_lei, is_reference, is_uscc, mask
+from carbonpoints.accounts.schemes import (
+    Scheme,
+    check_identifier,
+    is_isin,
+    is_lei,
+    is_reference,
+    is_uscc,
+    mask,
+)
 from carbonpoints.core.errors import InvalidRequest
 
 # Huawei Technologies, Tencent Computer Systems, Alibaba (China) Network Technology.
@@ -32,7 +40,9 @@ def test_a_published_isin_checks_and_any_other_check_digit_does_not(value: str) 
 
 
 @pytest.mark.parametrize("check", [is_uscc, is_lei, is_isin])
-@pytest.mark.parametrize("value", ["", "0", "９１４４０３００１９２２０３８２１６", USCCS[0].lower() + "x", LEIS[0] + "\n"])
+@pytest.mark.parametrize(
+    "value", ["", "0", "９１４４０３００１９２２０３８２１６", USCCS[0].lower() + "x", LEIS[0] + "\n"]
+)
 def test_what_has_another_form_is_refused(check: object, value: str) -> None:
     assert not check(value)  # type: ignore[operator]
 

@@ -1,0 +1,145 @@
+"""Who may see or change which account, whose account a subject names, and what its consents cover (M2, M11, M21)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts import identities
+from carbonpoints.accounts.errors import NotYours, PurposeNeeded
+from carbonpoints.accounts.programme import programme_of
+from carbonpoints.accounts.schemes import Scheme
+from carbonpoints.core import audit
+from carbonpoints.core.auth import Caller
+from carbonpoints.core.db import reading, transaction
+from carbonpoints.core.errors import FieldError, NotFound
+from carbonpoints.core.models import Programme
+from carbonpoints.core.roles import HOLDERS, STAFF, Role
+from carbonpoints.ledger.queries import AccountHead, read_head
+
+CASE_PREFIX = "case:"
+"""Customer service sees an account only for a case, which its purpose names."""
+
+
+def own_account_id(session: Session, caller: Caller) -> int:
+    """Return the account of the customer whom the token names; NotFound when there is none.
+
+    Only a customer number in force opens the account: one that has ended does not.
+    """
+    if caller.role is not Role.CUSTOMER:
+        raise NotFound
+    identity = identities.hash_identity(programme_of(session, caller), Scheme.CUSTOMER_REF, caller.subject)
+    holders = identities.current_holders(session, [identity])
+    if identity not in holders:
+        raise NotFound
+    return holders[identity]
+
+
+def readable_account(session: Session, caller: Caller, account_id: int) -> int:
+    """Return `account_id` when the caller may read it; NotFound for another customer's or another bank's."""
+    return readable_head(session, caller, account_id).account_id
+
+
+def readable_head(session: Session, caller: Caller, account_id: int) -> AccountHead:
+    """Return the account's head when the caller may read it; NotFound otherwise.
+
+    A holder sees their own account; everybody else, whose scope has let them in, those of their bank and, where
+    the token names a programme, of that programme.
+    """
+    if caller.role in HOLDERS and own_account_id(session, caller) != account_id:
+        raise NotFound
+    head = read_head(session, account_id)
+    if head is None:
+        raise NotFound
+    programme = session.get_one(Programme, head.programme_id)
+    if programme.bank_id != caller.bank_id or caller.programme not in {None, programme.code}:
+        raise NotFound
+    return head
+
+
+@contextmanager
+def reading_account(
+    *, caller: Caller, account_id: int | None, action: str, purpose: str | None
+) -> Iterator[tuple[Session, AccountHead]]:
+    """Open one account for reading; `account_id` None means the caller's own.
+
+    Whoever reads another person's account leaves an audit record with the purpose; staff must name one, and
+    customer service its case (PurposeNeeded). Raises NotFound like `readable_head`.
+    """
+    if caller.role in HOLDERS:
+        with reading() as session:
+            own = own_account_id(session, caller) if account_id is None else account_id
+            yield session, readable_head(session, caller, own)
+        return
+    check_purpose(caller, purpose)
+    if account_id is None:
+        raise NotFound
+    with transaction() as session:
+        head = readable_head(session, caller, account_id)
+        audit.record(session, account_id=account_id, action=action, purpose=purpose, detail={})
+        yield session, head
+
+
+def check_purpose(caller: Caller, purpose: str | None) -> None:
+    """Raise PurposeNeeded when staff do not say why they read; customer service names its case."""
+    if caller.role is Role.CUSTOMER_SERVICE and not (purpose or "").startswith(CASE_PREFIX):
+        raise PurposeNeeded(fields=[FieldError("purpose", "case_needed", "Name the case as case:<number>.")])
+    if caller.role in STAFF and not purpose:
+        raise PurposeNeeded(fields=[FieldError("purpose", "required", "Missing data for required field.")])
+
+
+def require_role(caller: Caller, *roles: Role) -> None:
+    """Raise NotYours when the caller has none of these roles: the scope alone does not decide."""
+    if caller.role not in roles:
+        raise NotYours
+
+
+def resolve_subjects(
+    session: Session, programme_id: int, subjects: Sequence[str], at: datetime
+) -> dict[str, int]:
+    """Return the account that each event's subject names; those that name none are absent.
+
+    A bank account stands for its owner, or for the customer who acted on it where the subject says who, if that
+    customer owns or may use it. Two queries, however many subjects.
+    """
+    numbers: dict[str, bytes] = {}
+    persons: dict[str, bytes] = {}
+    for subject in subjects:
+        scheme, value, acting = identities.split_subject(subject)
+        if scheme is Scheme.BANK_ACCOUNT:
+            numbers[subject] = identities.hash_identity(programme_id, scheme, value)
+            if acting:
+                persons[subject] = identities.hash_identity(programme_id, Scheme.CUSTOMER_REF, acting)
+        elif scheme is not None:
+            persons[subject] = identities.hash_identity(programme_id, scheme, value)
+    holders = identities.last_holders(session, set(persons.values()), at) if persons else {}
+    links = identities.links_of(session, set(numbers.values())) if numbers else {}
+    found = {}
+    for subject in numbers.keys() | persons.keys():
+        person = holders.get(persons[subject]) if subject in persons else None
+        if subject in numbers:
+            users = links.get(numbers[subject], {})
+            account_id = identities.owner_of(users) if subject not in persons else person
+            person = account_id if account_id in users else None
+        if person is not None:
+            found[subject] = person
+    return found
+
+
+_CONSENTS = text("""
+SELECT account_id, source, covers_from FROM (
+    SELECT DISTINCT ON (account_id, source) account_id, source, action, covers_from FROM consent
+    WHERE account_id = ANY(CAST(:account_ids AS bigint[]))
+    ORDER BY account_id, source, account_seq DESC
+) AS last WHERE action = 'given'
+""")
+
+
+def consents_in_force(session: Session, account_ids: Collection[int]) -> dict[tuple[int, str], datetime]:
+    """Return {(account, source): instant from which acts are covered} for the consents in force (M11)."""
+    rows = session.execute(_CONSENTS, {"account_ids": list(account_ids)})
+    return {(row.account_id, row.source): row.covers_from for row in rows}

@@ -1,0 +1,218 @@
+"""Consent: given and withdrawn source by source, never by default (M11).
+
+Both are decisions of the account, in the order of its journal, so that a replay decides every event under the
+consent that was in force then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.access import reading_account, require_role
+from carbonpoints.accounts.errors import ConsentNotGiven, ConsentTextOutdated
+from carbonpoints.accounts.models import Consent
+from carbonpoints.accounts.programme import programme_settings
+from carbonpoints.accounts.work import AccountView, Work, open_work
+from carbonpoints.core import audit
+from carbonpoints.core.auth import Caller
+from carbonpoints.core.db import transaction
+from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.core.programmes import ConsentSource
+from carbonpoints.core.roles import Role
+from carbonpoints.ledger.chart import DecisionKind
+
+GIVEN, WITHDRAWN = "given", "withdrawn"
+
+
+@dataclass(frozen=True)
+class ConsentWord:
+    """What a holder said about one source."""
+
+    action: str
+    """`given` or `withdrawn`."""
+    covers_from: datetime | None
+    """Acts from this instant are covered; None when withdrawn."""
+    text_version: str
+    channel: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True)
+class ConsentState:
+    """A source of the programme and what the holder last said about it."""
+
+    source: ConsentSource
+    last: ConsentWord | None
+    """None where the holder was never asked or never answered."""
+
+    @property
+    def state(self) -> str:
+        """`given`, `withdrawn` or `not_given`."""
+        return self.last.action if self.last else "not_given"
+
+
+@dataclass(frozen=True)
+class ConsentAnswer:
+    """One source after the call, and the account with its balances."""
+
+    consent: ConsentState
+    account: AccountView
+
+
+def list_consents(*, caller: Caller, account_id: int, purpose: str | None) -> Sequence[ConsentState]:
+    """Return every source of the account's programme with the text that is offered and the holder's last word."""
+    with reading_account(caller=caller, account_id=account_id, action="read_consents", purpose=purpose) as (
+        session,
+        head,
+    ):
+        programme = programme_settings(session, head.programme_id)
+        last = _last_words(session, account_id)
+        return [ConsentState(source, last.get(code)) for code, source in programme.consent_sources.items()]
+
+
+def give_consent(
+    *, caller: Caller, account_id: int, source: str, text_version: str, channel: str
+) -> ConsentAnswer:
+    """Give consent for one source, as the customer in person, to the text that is offered now.
+
+    Acts are covered from the instant the text names, by default from now; where the same source is already
+    consented to, from the instant of the earlier consent, for coverage was never interrupted. Giving it twice to
+    the same text changes nothing. Raises ConsentTextOutdated, AccountClosed, AccountMerged, InvalidRequest.
+    """
+    require_role(caller, Role.CUSTOMER)
+    with transaction() as session:
+        work = open_work(session, caller, account_id)
+        definition = _source(work, source)
+        work.refuse_unless("open", "frozen")
+        offered = definition.offered
+        if text_version != offered.version:
+            raise ConsentTextOutdated(params={"offered": offered.version})
+        last = _last_words(session, account_id).get(source)
+        if last is not None and last.action == GIVEN and last.text_version == text_version:
+            return ConsentAnswer(ConsentState(definition, last), work.view())
+        given_at = work.moment.booked_at
+        starts = [given_at, offered.covers_from, last.covers_from if last else None]
+        word = ConsentWord(GIVEN, min(start for start in starts if start), text_version, channel, given_at)
+        record_words(session, [(work, source, word)], declared=False)
+        return ConsentAnswer(ConsentState(definition, word), work.write())
+
+
+def declare_consent(
+    *,
+    caller: Caller,
+    account_id: int,
+    source: str,
+    text_version: str,
+    channel: str,
+    covers_from: datetime,
+    reason: str,
+) -> ConsentAnswer:
+    """Record a consent that the holder gave to the bank earlier, with the instant from which it covers acts.
+
+    For core banking and operations only, with a reason, which the audit keeps. Raises ConsentTextOutdated for a
+    text that the programme never had, InvalidRequest for an instant to come, AccountClosed, AccountMerged.
+    """
+    require_role(caller, Role.CORE_BANKING, Role.OPERATIONS)
+    with transaction() as session:
+        work = open_work(session, caller, account_id)
+        definition = _source(work, source)
+        work.refuse_unless("open", "frozen")
+        if text_version not in {text.version for text in definition.texts}:
+            raise ConsentTextOutdated(params={"offered": definition.offered.version})
+        if covers_from > work.moment.booked_at:
+            raise InvalidRequest(
+                fields=[FieldError("covers_from", "in_future", "This instant is yet to come.")]
+            )
+        word = ConsentWord(GIVEN, covers_from, text_version, channel, work.moment.booked_at)
+        (seq,) = record_words(session, [(work, source, word)], declared=True)
+        audit.record(
+            session,
+            account_id=account_id,
+            action="declare_consent",
+            purpose=reason,
+            detail={"account_seq": seq},
+        )
+        return ConsentAnswer(ConsentState(definition, word), work.write())
+
+
+def withdraw_consent(*, caller: Caller, account_id: int, source: str, channel: str) -> ConsentAnswer:
+    """Withdraw the consent for one source; from now on its events find no consent.
+
+    The decision's trace says when the inputs of the source's events have to be gone: the retention clock starts.
+    Withdrawing twice changes nothing. A frozen or closed account's holder can withdraw too. Raises
+    ConsentNotGiven, InvalidRequest.
+    """
+    require_role(caller, Role.CUSTOMER)
+    with transaction() as session:
+        work = open_work(session, caller, account_id)
+        definition = _source(work, source)
+        last = _last_words(session, account_id).get(source)
+        if last is None:
+            raise ConsentNotGiven
+        if last.action == WITHDRAWN:
+            return ConsentAnswer(ConsentState(definition, last), work.view())
+        word = ConsentWord(WITHDRAWN, None, last.text_version, channel, work.moment.booked_at)
+        record_words(session, [(work, source, word)], declared=False)
+        return ConsentAnswer(ConsentState(definition, word), work.write())
+
+
+def _source(work: Work, code: str) -> ConsentSource:
+    definition = work.programme.consent_sources.get(code)
+    if definition is None:
+        detail = "The programme has no such source of consent."
+        raise InvalidRequest(fields=[FieldError("source", "unknown_consent_source", detail)])
+    return definition
+
+
+def _last_words(session: Session, account_id: int) -> Mapping[str, ConsentWord]:
+    query = (
+        select(Consent)
+        .where(Consent.account_id == account_id)
+        .distinct(Consent.source)
+        .order_by(Consent.source, Consent.account_seq.desc())
+    )
+    return {
+        row.source: ConsentWord(row.action, row.covers_from, row.text_version, row.channel, row.recorded_at)
+        for row in session.scalars(query)
+    }
+
+
+def consent_trace(source: ConsentSource, word: ConsentWord, *, declared: bool) -> dict[str, Any]:
+    """Return what the decision keeps: enough for a replay, and from when the source's inputs are to be erased."""
+    trace: dict[str, Any] = {"source": source.code, "action": word.action, "text_version": word.text_version}
+    if word.covers_from is not None:
+        trace |= {"covers_from": word.covers_from.isoformat(), "declared": declared}
+    else:
+        erase_from = word.recorded_at + timedelta(days=source.retention_days)
+        trace |= {"erase_payloads_from": erase_from.isoformat()}
+    return trace
+
+
+def record_words(
+    session: Session, words: Sequence[tuple[Work, str, ConsentWord]], *, declared: bool
+) -> list[int]:
+    """Decide consents given or withdrawn, keep them, and return the decisions' numbers in order."""
+    rows: list[dict[str, Any]] = []
+    for work, code, word in words:
+        trace = consent_trace(work.programme.consent_sources[code], word, declared=declared)
+        rows.append(
+            {
+                "account_id": work.book.account_id,
+                "account_seq": work.decide(DecisionKind.CONSENT, trace),
+                "source": code,
+                "action": word.action,
+                "covers_from": word.covers_from,
+                "text_version": word.text_version,
+                "channel": word.channel,
+                "recorded_at": word.recorded_at,
+            }
+        )
+    if rows:
+        session.execute(insert(Consent), rows)
+    return [int(row["account_seq"]) for row in rows]
