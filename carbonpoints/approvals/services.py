@@ -176,6 +176,12 @@ def draft_change(
     )
 
 
+def read_draft(session: Session, *, programme_id: int, change_request_id: int) -> tuple[Change, ...]:
+    """Return what a draft would change; raises UnknownChange, ChangeNotOpen."""
+    change = _open_change(session, programme_id, change_request_id)
+    return read_proposal(_proposal(session, change).content)
+
+
 def confirm_change(
     session: Session, *, programme_id: int, change_request_id: int, checker_person: str
 ) -> tuple[Change, ...]:
@@ -186,11 +192,7 @@ def confirm_change(
     ChangeOutdated when what it was compared with is not in force any more.
     """
     lock_programme(session, programme_id)
-    change = session.get(ChangeRequest, change_request_id, populate_existing=True)
-    if change is None or change.programme_id != programme_id:
-        raise UnknownChange
-    if change.state != "draft":
-        raise ChangeNotOpen
+    change = _open_change(session, programme_id, change_request_id)
     if change.maker_person == checker_person:
         raise FourEyes
     proposal = _proposal(session, change)
@@ -263,6 +265,15 @@ def _draft(
         proposal = ProposedVersion(kind=VersionKind.PROPOSAL, code=str(draft_id), content=content)
         insert_versions(session, change, [proposal], moment)
     return ImportOutcome(programme_id=programme_id, unchanged=unchanged, draft_id=draft_id, changes=changes)
+
+
+def _open_change(session: Session, programme_id: int, change_request_id: int) -> ChangeRequest:
+    change = session.get(ChangeRequest, change_request_id, populate_existing=True)
+    if change is None or change.programme_id != programme_id:
+        raise UnknownChange
+    if change.state != "draft":
+        raise ChangeNotOpen
+    return change
 
 
 def _proposal(session: Session, change: ChangeRequest) -> StoredVersion:

@@ -166,26 +166,34 @@ def list_versions(
     programme_id: int,
     kind: VersionKind,
     *,
-    code: str | None = None,
     valid_at: datetime | None = None,
     known_at: datetime | None = None,
     after: tuple[str, int] | None = None,
     limit: int,
 ) -> tuple[StoredVersion, ...]:
-    """Return versions by code and number, at most `limit` of them, those after (code, number) when given.
+    """Return current versions by code and number, at most `limit` of them, those after (code, number) if given.
 
-    Without `valid_at` and `known_at` the whole history; with them what holds at the one, as held at the other.
+    With `known_at`, what we held then; with `valid_at`, of these the versions that hold at that instant.
     """
-    query = select(Version).where(Version.programme_id == programme_id, Version.kind == kind)
-    if code is not None:
-        query = query.where(Version.code == code)
+    known = func.upper_inf(Version.known) if known_at is None else Version.known.contains(known_at)
+    query = select(Version).where(Version.programme_id == programme_id, Version.kind == kind, known)
     if valid_at is not None:
         query = query.where(Version.valid.contains(valid_at))
-    if known_at is not None:
-        query = query.where(Version.known.contains(known_at))
     if after is not None:
         query = query.where(tuple_(Version.code, Version.version_no) > after)
     return _read(session, query.order_by(Version.code, Version.version_no).limit(limit))
+
+
+def version_history(
+    session: Session, programme_id: int, kind: VersionKind, code: str
+) -> tuple[StoredVersion, ...]:
+    """Return every version that a code ever had, by number."""
+    return _read(
+        session,
+        select(Version)
+        .where(Version.programme_id == programme_id, Version.kind == kind, Version.code == code)
+        .order_by(Version.version_no),
+    )
 
 
 def version_mark(session: Session, programme_id: int, kinds: Iterable[VersionKind]) -> VersionMark:

@@ -1,6 +1,6 @@
 """Writing versions: rows are added, and the end of what was known is set; nothing is ever overwritten.
 
-For `carbonpoints.approvals.services` alone, inside its transactions.
+For `carbonpoints.approvals.services`, inside the caller's transaction.
 """
 
 from __future__ import annotations

@@ -27,8 +27,15 @@ from carbonpoints.approvals.services import (
     create_bank_and_programme,
     draft_change,
     import_shipped,
+    read_draft,
 )
-from carbonpoints.approvals.versions import VersionKind, current_versions, list_versions, version_mark
+from carbonpoints.approvals.versions import (
+    VersionKind,
+    current_versions,
+    list_versions,
+    version_history,
+    version_mark,
+)
 from carbonpoints.core.clock import clock_at
 
 SEEDED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -205,7 +212,7 @@ def test_what_is_known_never_runs_backwards(session: Session, programme_id: int)
     with clock_at(SEEDED):
         ship(session, programme_id, factor("1"))
         confirm(session, programme_id, draft(session, programme_id, factor("2")))
-    (replaced, replacing) = list_versions(session, programme_id, VersionKind.FACTOR, limit=10)
+    replaced, replacing = version_history(session, programme_id, VersionKind.FACTOR, "BUS")
     assert (replaced.known_from, replaced.known_to) == (SEEDED, SEEDED + timedelta(microseconds=1))
     assert (replacing.known_from, replacing.known_to) == (replaced.known_to, None)
 
@@ -223,6 +230,8 @@ def test_a_draft_compared_with_what_has_been_replaced_is_refused(session: Sessio
 def test_maker_and_checker_are_two_persons(session: Session, programme_id: int) -> None:
     ship(session, programme_id, factor("1"))
     number = draft(session, programme_id, factor("2"))
+    (waiting,) = read_draft(session, programme_id=programme_id, change_request_id=number)
+    assert (waiting.proposed, waiting.fields) == (factor("2"), (FieldChange("value", "1", "2"),))
     with pytest.raises(FourEyes):
         confirm(session, programme_id, number, "lin")
     with pytest.raises(FourEyes):
@@ -320,26 +329,27 @@ def test_unknown_numbers_are_refused(session: Session, programme_id: int) -> Non
         confirm(session, programme_id, 2_000_000_000)
 
 
-def test_history_is_read_page_by_page(session: Session, programme_id: int) -> None:
-    ship(session, programme_id, factor("1"), factor("5", code="METRO"))
+def test_current_versions_are_read_page_by_page(session: Session, programme_id: int) -> None:
+    with clock_at(SEEDED):
+        ship(session, programme_id, factor("1"), factor("5", code="METRO"))
     confirm(session, programme_id, draft(session, programme_id, factor("2", valid_from=Y2024)))
-    page = list_versions(session, programme_id, VersionKind.FACTOR, limit=2)
-    rest = list_versions(
-        session, programme_id, VersionKind.FACTOR, after=(page[-1].code, page[-1].version_no), limit=2
-    )
-    assert [(version.code, version.version_no) for version in page + rest] == [
-        ("BUS", 1),
-        ("BUS", 2),
-        ("BUS", 3),
-        ("METRO", 1),
-    ]
-    held = list_versions(
-        session,
-        programme_id,
-        VersionKind.FACTOR,
-        code="BUS",
-        valid_at=Y2024,
-        known_at=page[1].known_from,
-        limit=9,
-    )
-    assert [version.version_no for version in held] == [2]
+
+    def page(**given: Any) -> list[tuple[str, int]]:
+        versions = list_versions(session, programme_id, VersionKind.FACTOR, **{"limit": 9, **given})
+        return [(version.code, version.version_no) for version in versions]
+
+    assert page() == [("BUS", 2), ("BUS", 3), ("METRO", 1)]
+    assert page(limit=2) == [("BUS", 2), ("BUS", 3)]
+    assert page(after=("BUS", 3)) == [("METRO", 1)]
+    assert page(valid_at=Y2024) == [("BUS", 2), ("METRO", 1)]
+    assert page(known_at=SEEDED) == [("BUS", 1), ("METRO", 1)]
+    assert page(valid_at=Y2022 - timedelta(seconds=1)) == []
+
+
+def test_history_holds_every_version_of_a_code(session: Session, programme_id: int) -> None:
+    ship(session, programme_id, factor("1"), factor("5", code="METRO"))
+    confirm(session, programme_id, draft(session, programme_id, factor("2")))
+    history = version_history(session, programme_id, VersionKind.FACTOR, "BUS")
+    assert [(version.version_no, version.content["value"]) for version in history] == [(1, "1"), (2, "2")]
+    assert history[0].known_to == history[1].known_from
+    assert version_history(session, programme_id, VersionKind.FACTOR, "TRAM") == ()

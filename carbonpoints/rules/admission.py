@@ -1,0 +1,199 @@
+"""Whether what is submitted may stand beside what is in force: checked whole, before anything is stored. Pure.
+
+A submission is judged as if it were confirmed: its versions hold where they say, what is in force holds
+everywhere else. Rules of today that rest on a submitted factor or behaviour type are judged again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, tzinfo
+from itertools import combinations
+from typing import Generic, TypeVar
+
+from carbonpoints.approvals.changes import ProposedVersion
+from carbonpoints.approvals.versions import (
+    TimeRange,
+    VersionKind,
+    range_without,
+    ranges_overlap,
+)
+from carbonpoints.rules.checking import check_rule
+from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
+from carbonpoints.rules.nodes import DefinitionError, Problem
+from carbonpoints.rules.reading import as_content
+from carbonpoints.rules.submissions import Located, Submission
+from carbonpoints.rules.timelines import Held
+
+Dated = TypeVar("Dated", FactorDefinition, RuleDefinition)
+During = Callable[[Dated, datetime | None, datetime | None], Dated]
+"""Returns a definition with its dates set to those."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InForce:
+    """What a programme holds to be in force, and the zone in which its dates begin."""
+
+    programme_code: str
+    zone: tzinfo
+    consent_sources: frozenset[str]
+    behaviours: Sequence[Held[BehaviourDefinition]]
+    rules: Sequence[Held[RuleDefinition]]
+    factors: Sequence[Held[FactorDefinition]]
+
+
+@dataclass(frozen=True)
+class _Standing(Generic[Dated]):
+    """A definition that would hold during `valid`, with its dates set to that."""
+
+    located: Located[Dated]
+    valid: TimeRange
+    is_submitted: bool
+
+    @property
+    def definition(self) -> Dated:
+        return self.located.definition
+
+
+def proposed_versions(submission: Submission, zone: tzinfo) -> list[ProposedVersion]:
+    """Return a submission as versions to propose. A date begins at midnight in `zone`."""
+    proposed = [
+        ProposedVersion(
+            kind=VersionKind.PROGRAMME, code=item.definition.code, content=as_content(item.definition)
+        )
+        for item in submission.programmes
+    ]
+    proposed += [
+        ProposedVersion(
+            kind=VersionKind.BEHAVIOUR, code=item.definition.code, content=as_content(item.definition)
+        )
+        for item in submission.behaviours
+    ]
+    dated: list[tuple[VersionKind, Located[FactorDefinition] | Located[RuleDefinition]]] = [
+        *((VersionKind.FACTOR, factor) for factor in submission.factors),
+        *((VersionKind.RULE, rule) for rule in submission.rules),
+    ]
+    for kind, located in dated:
+        start, end = _validity(located.definition, zone)
+        proposed.append(
+            ProposedVersion(
+                kind=kind,
+                code=located.definition.code,
+                content=as_content(located.definition),
+                valid_from=start,
+                valid_to=end,
+            )
+        )
+    return proposed
+
+
+def check_submission(submission: Submission, in_force: InForce) -> None:
+    """Raise DefinitionError, naming file and line of each problem, unless the submission may be confirmed."""
+    problems = list(_Admission(submission, in_force).problems())
+    if problems:
+        raise DefinitionError(tuple(problems))
+
+
+class _Admission:
+    """The programme as it would be."""
+
+    def __init__(self, submission: Submission, in_force: InForce) -> None:
+        self.submission = submission
+        self.in_force = in_force
+        zone = in_force.zone
+        self.factors = _standing(submission.factors, in_force.factors, _factor_during, zone)
+        self.rules = _standing(submission.rules, in_force.rules, _rule_during, zone)
+        self.behaviours = {held.version.code: held.definition for held in in_force.behaviours}
+        self.behaviours |= {item.definition.code: item.definition for item in submission.behaviours}
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._programmes()
+        yield from self._behaviours()
+        yield from _overlaps(self.factors, lambda factor: factor.code)
+        yield from _overlaps(self.rules, lambda rule: rule.behaviour)
+        factors = [standing.definition for standing in self.factors]
+        touched = {item.definition.code for item in self.submission.factors}
+        touched |= {item.definition.code for item in self.submission.behaviours}
+        for standing in self.rules:
+            rule = standing.definition
+            if standing.is_submitted or not touched.isdisjoint((rule.behaviour, *rule.factors)):
+                yield from self._rule(standing.located, factors)
+
+    def _programmes(self) -> Iterator[Problem]:
+        for located in self.submission.programmes:
+            if located.definition.code != self.in_force.programme_code:
+                yield located.problem("code", f"must be {self.in_force.programme_code}, this programme")
+
+    def _behaviours(self) -> Iterator[Problem]:
+        sources = set(self.in_force.consent_sources)
+        for programme in self.submission.programmes:
+            sources = set(programme.definition.consent_sources)
+        seen: set[str] = set()
+        for located in self.submission.behaviours:
+            behaviour = located.definition
+            if behaviour.code in seen:
+                yield located.problem("code", f"{behaviour.code} is given twice")
+            seen.add(behaviour.code)
+            if behaviour.consent_source not in sources:
+                message = f"{behaviour.consent_source} is no consent source of this programme"
+                yield located.problem("consent_source", message)
+
+    def _rule(
+        self, located: Located[RuleDefinition], factors: Sequence[FactorDefinition]
+    ) -> Iterator[Problem]:
+        rule = located.definition
+        behaviour = self.behaviours.get(rule.behaviour)
+        if behaviour is None:
+            yield located.problem("behaviour", f"{rule.behaviour} is no behaviour type of this programme")
+            return
+        for finding in check_rule(rule, behaviour, factors):
+            column = f"column {finding.column}: " if finding.column else ""
+            yield located.problem(finding.field, column + finding.message)
+
+
+def _validity(definition: FactorDefinition | RuleDefinition, zone: tzinfo) -> TimeRange:
+    return _instant(definition.valid_from, zone), _instant(definition.valid_to, zone)
+
+
+def _instant(day: date | None, zone: tzinfo) -> datetime | None:
+    return day if day is None or isinstance(day, datetime) else datetime.combine(day, time(), zone)
+
+
+def _standing(
+    submitted: Sequence[Located[Dated]], current: Iterable[Held[Dated]], during: During[Dated], zone: tzinfo
+) -> list[_Standing[Dated]]:
+    """Return what would hold: what is submitted, and what is in force outside of it."""
+    standing = [_Standing(item, _validity(item.definition, zone), is_submitted=True) for item in submitted]
+    for held in current:
+        parts = [held.version.valid]
+        for item in standing[: len(submitted)]:
+            if item.definition.code == held.version.code:
+                parts = [rest for part in parts for rest in range_without(part, item.valid)]
+        for part in parts:
+            # With its dates set to when it holds, as the programme writes them.
+            start, end = (bound.astimezone(zone) if bound else None for bound in part)
+            located = Located(during(held.definition, start, end), f"{held.version.code} in force")
+            standing.append(_Standing(located, part, is_submitted=False))
+    return standing
+
+
+def _factor_during(
+    factor: FactorDefinition, start: datetime | None, end: datetime | None
+) -> FactorDefinition:
+    valid_from = start.date() if start else factor.valid_from
+    return replace(factor, valid_from=valid_from, valid_to=end.date() if end else None)
+
+
+def _rule_during(rule: RuleDefinition, start: datetime | None, end: datetime | None) -> RuleDefinition:
+    return replace(rule, valid_from=start or rule.valid_from, valid_to=end)
+
+
+def _overlaps(standing: Sequence[_Standing[Dated]], scope: Callable[[Dated], str]) -> Iterator[Problem]:
+    """Yield a problem for each pair that would hold for one thing at one instant; at the submitted one."""
+    for one, other in combinations(standing, 2):
+        if scope(one.definition) == scope(other.definition) and ranges_overlap(one.valid, other.valid):
+            message = (
+                f"{other.definition.code} ({other.located.file}) holds for {scope(one.definition)} as well"
+            )
+            yield one.located.problem("valid_from", message)

@@ -1,0 +1,225 @@
+"""The catalogue: everything a programme holds to be in force, ready to judge acts (M10).
+
+It is built from the current versions and kept per process until they change. An act is judged by the rule that
+held when it happened, with the factors that held then; a decision stores the number of that combination (its
+pin), so that it can be explained and replayed whatever is in force later.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from carbonpoints.approvals.models import RulePin
+from carbonpoints.approvals.versions import (
+    StoredVersion,
+    VersionKind,
+    VersionMark,
+    current_versions,
+    mark_of,
+    read_versions,
+    version_mark,
+)
+from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
+from carbonpoints.rules.engine import CompiledRule
+from carbonpoints.rules.parsing import from_content
+from carbonpoints.rules.timelines import Combination, Held, Timeline, combine
+
+KINDS = (VersionKind.BEHAVIOUR, VersionKind.RULE, VersionKind.FACTOR)
+
+Definition = TypeVar("Definition", BehaviourDefinition, RuleDefinition, FactorDefinition)
+
+
+@dataclass(frozen=True)
+class PinnedFactor:
+    """A factor as a decision used it."""
+
+    version_id: int
+    version_no: int
+    definition: FactorDefinition
+
+    @property
+    def value(self) -> Decimal:
+        """The exact figure, in the unit of the definition."""
+        return self.definition.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedRule:
+    """What judges an act: the behaviour type, the rule if one was in force, and the rule's factors by code."""
+
+    pin_id: int
+    behaviour: BehaviourDefinition
+    behaviour_version_id: int
+    rule: RuleDefinition | None
+    rule_version_id: int | None
+    rule_version_no: int | None
+    factors: Mapping[str, PinnedFactor]
+    problem: str | None
+    """Why nothing can be computed: `no_rule_in_force`, `factor_not_valid`; None when all is there."""
+
+    @cached_property
+    def compiled(self) -> CompiledRule | None:
+        """The rule with its factors, ready to run; None where there is a problem."""
+        if self.rule is None or self.problem is not None:
+            return None
+        values = {code: factor.value for code, factor in self.factors.items()}
+        return CompiledRule(behaviour=self.behaviour, rule=self.rule, factors=values)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything in force for one programme. Immutable; safe to share between threads."""
+
+    programme_id: int
+    mark: VersionMark
+    """Which versions it was built from."""
+    behaviours: Mapping[str, BehaviourDefinition]
+    """The known behaviour types by code, as they hold latest."""
+    _timelines: Mapping[str, Timeline[PinnedRule | None]]
+
+    def rule_at(self, behaviour_code: str, occurred_at: datetime) -> PinnedRule | None:
+        """Return what judges an act of this behaviour at that instant; None when there is no such behaviour.
+
+        A behaviour without a rule in force gives a PinnedRule without a rule.
+        """
+        timeline = self._timelines.get(behaviour_code)
+        return None if timeline is None else timeline.at(occurred_at)
+
+
+@dataclass(frozen=True)
+class HeldVersions:
+    """The current versions of a programme with what they define."""
+
+    behaviours: Sequence[Held[BehaviourDefinition]]
+    rules: Sequence[Held[RuleDefinition]]
+    factors: Sequence[Held[FactorDefinition]]
+
+    @property
+    def mark(self) -> VersionMark:
+        """Which versions they are."""
+        versions = [held.version for held in self.behaviours] + [held.version for held in self.rules]
+        return mark_of(versions + [held.version for held in self.factors])
+
+
+# By database, so that what was read from one is never believed of another.
+_loaded: weakref.WeakKeyDictionary[Any, dict[int, Catalogue]] = weakref.WeakKeyDictionary()
+
+
+def load_catalogue(session: Session, programme_id: int) -> Catalogue:
+    """Return the programme's catalogue as this transaction sees it; one small query while nothing changes.
+
+    Combinations that have no pin yet get one in this transaction. Raises RulesOverlap.
+    """
+    catalogues = _loaded.setdefault(session.get_bind(), {})
+    catalogue = catalogues.get(programme_id)
+    if catalogue is not None and catalogue.mark == version_mark(session, programme_id, KINDS):
+        return catalogue
+    held = read_held(session, programme_id)
+    timelines = combine(held.behaviours, held.rules, held.factors)
+    combinations = {
+        entry.pin_hash: entry for timeline in timelines.values() for entry in timeline.entries if entry
+    }
+    pins = _pin_ids(session, combinations)
+    missing = [combination for pin_hash, combination in combinations.items() if pin_hash not in pins]
+    if missing:
+        _write_pins(session, missing)
+        pins = _pin_ids(session, combinations)
+    pinned = {pin_hash: _pinned(pins[pin_hash], entry) for pin_hash, entry in combinations.items()}
+    catalogue = Catalogue(
+        programme_id,
+        held.mark,
+        {code: _latest(timeline) for code, timeline in timelines.items()},
+        {
+            code: Timeline(
+                timeline.starts, [pinned[entry.pin_hash] if entry else None for entry in timeline.entries]
+            )
+            for code, timeline in timelines.items()
+        },
+    )
+    if not missing:
+        # Pins that this transaction wrote may still be rolled back: the next one keeps the catalogue.
+        catalogues[programme_id] = catalogue
+    return catalogue
+
+
+def read_held(session: Session, programme_id: int) -> HeldVersions:
+    """Return the programme's current behaviour types, rules and factors."""
+    return HeldVersions(
+        _held(BehaviourDefinition, current_versions(session, programme_id, VersionKind.BEHAVIOUR)),
+        _held(RuleDefinition, current_versions(session, programme_id, VersionKind.RULE)),
+        _held(FactorDefinition, current_versions(session, programme_id, VersionKind.FACTOR)),
+    )
+
+
+def read_pin(session: Session, pin_id: int) -> PinnedRule:
+    """Return what a decision was judged by, from the versions it used, whatever is in force today."""
+    row = session.get_one(RulePin, pin_id)
+    numbers = [row.behaviour_version_id, *row.factor_version_ids]
+    if row.rule_version_id is not None:
+        numbers.append(row.rule_version_id)
+    versions = read_versions(session, numbers)
+    (behaviour,) = _held(BehaviourDefinition, [versions[row.behaviour_version_id]])
+    rule = None
+    if row.rule_version_id is not None:
+        (rule,) = _held(RuleDefinition, [versions[row.rule_version_id]])
+    factors = _held(FactorDefinition, [versions[number] for number in row.factor_version_ids])
+    return _pinned(pin_id, Combination(behaviour, rule, tuple(factors)))
+
+
+def _held(kind: type[Definition], versions: Iterable[StoredVersion]) -> list[Held[Definition]]:
+    return [Held(version, from_content(kind, version.content)) for version in versions]
+
+
+def _latest(timeline: Timeline[Combination | None]) -> BehaviourDefinition:
+    return next(entry.behaviour.definition for entry in reversed(timeline.entries) if entry)
+
+
+def _pinned(pin_id: int, combination: Combination) -> PinnedRule:
+    rule = combination.rule
+    factors = {
+        held.version.code: PinnedFactor(held.version.version_id, held.version.version_no, held.definition)
+        for held in combination.factors
+    }
+    problem = None
+    if rule is None:
+        problem = "no_rule_in_force"
+    elif not factors.keys() >= set(rule.definition.factors):
+        problem = "factor_not_valid"
+    return PinnedRule(
+        pin_id=pin_id,
+        behaviour=combination.behaviour.definition,
+        behaviour_version_id=combination.behaviour.version.version_id,
+        rule=rule.definition if rule else None,
+        rule_version_id=rule.version.version_id if rule else None,
+        rule_version_no=rule.version.version_no if rule else None,
+        factors=factors,
+        problem=problem,
+    )
+
+
+def _pin_ids(session: Session, pin_hashes: Collection[bytes]) -> dict[bytes, int]:
+    rows = session.execute(select(RulePin.pin_hash, RulePin.pin_id).where(RulePin.pin_hash.in_(pin_hashes)))
+    return {row.pin_hash: row.pin_id for row in rows}
+
+
+def _write_pins(session: Session, combinations: Iterable[Combination]) -> None:
+    rows = [
+        {
+            "pin_hash": combination.pin_hash,
+            "behaviour_version_id": combination.behaviour.version.version_id,
+            "rule_version_id": combination.rule.version.version_id if combination.rule else None,
+            "factor_version_ids": [held.version.version_id for held in combination.factors],
+        }
+        for combination in combinations
+    ]
+    session.execute(insert(RulePin).on_conflict_do_nothing(), rows)

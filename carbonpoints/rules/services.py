@@ -1,0 +1,213 @@
+"""Taking definitions over into a programme, and reading what it holds.
+
+Everything submitted is checked whole before anything is stored: DefinitionError names each wrong place by file
+and line, and nothing has changed then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.programme import programme_of
+from carbonpoints.approvals import services as approvals
+from carbonpoints.approvals.changes import Change, ProposedVersion
+from carbonpoints.approvals.services import ImportOutcome
+from carbonpoints.approvals.versions import (
+    StoredVersion,
+    VersionKind,
+    current_versions,
+    list_versions,
+    version_history,
+)
+from carbonpoints.approvals.writing import lock_programme
+from carbonpoints.core.auth import Caller
+from carbonpoints.core.db import reading, transaction
+from carbonpoints.core.models import Bank, Programme
+from carbonpoints.core.pagination import Page, decode_cursor, make_page
+from carbonpoints.rules.admission import InForce, check_submission, proposed_versions
+from carbonpoints.rules.catalogue import load_catalogue, read_held
+from carbonpoints.rules.errors import ProgrammeNotNamed, UnknownDefinition
+from carbonpoints.rules.reading import as_content
+from carbonpoints.rules.shipped import ShippedCatalogue
+from carbonpoints.rules.submissions import Submission, as_submission, submission_of
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """A programme that is set up: what became of its settings and of its catalogue."""
+
+    programme_id: int
+    settings: ImportOutcome
+    catalogue: ImportOutcome
+
+
+def seed_programme(
+    *,
+    bank_code: str,
+    issuer: str,
+    bank_name_en: str,
+    bank_name_zh: str,
+    catalogue: ShippedCatalogue,
+    maker_person: str,
+    checker_person: str,
+) -> Seeded:
+    """Set up a bank, its programme and the programme's catalogue, answered for by two persons.
+
+    Repeatable: what is there stays, what differs becomes a draft. Raises DefinitionError, FourEyes,
+    IdentityFixed.
+    """
+    with transaction() as session:
+        settings = approvals.create_bank_and_programme(
+            session,
+            bank_code=bank_code,
+            issuer=issuer,
+            bank_name_en=bank_name_en,
+            bank_name_zh=bank_name_zh,
+            settings=as_content(catalogue.programme),
+            maker_person=maker_person,
+            checker_person=checker_person,
+        )
+        taken = _import_shipped(
+            session,
+            settings.programme_id,
+            as_submission(catalogue),
+            maker_person=maker_person,
+            checker_person=checker_person,
+        )
+        return Seeded(settings.programme_id, settings, taken)
+
+
+def import_shipped(
+    *, programme_id: int, submission: Submission, maker_person: str, checker_person: str
+) -> ImportOutcome:
+    """Take over what comes with the product: new codes are in force at once, changed ones become a draft."""
+    with transaction() as session:
+        return _import_shipped(
+            session, programme_id, submission, maker_person=maker_person, checker_person=checker_person
+        )
+
+
+def draft_definitions(
+    *, programme_id: int, submission: Submission, maker_person: str, reason: str
+) -> ImportOutcome:
+    """Make a draft of whatever differs from what is in force."""
+    with transaction() as session:
+        return approvals.draft_change(
+            session,
+            programme_id=programme_id,
+            proposed=_admit(session, programme_id, submission),
+            maker_person=maker_person,
+            reason=reason,
+        )
+
+
+def confirm_definitions(
+    *, programme_id: int, change_request_id: int, checker_person: str
+) -> tuple[Change, ...]:
+    """Put a draft in force, by another person than its maker; raises what `confirm_change` raises."""
+    with transaction() as session:
+        draft = approvals.read_draft(session, programme_id=programme_id, change_request_id=change_request_id)
+        # What it rests on may have changed since it was made.
+        _admit(session, programme_id, submission_of([change.proposed for change in draft]))
+        changes = approvals.confirm_change(
+            session,
+            programme_id=programme_id,
+            change_request_id=change_request_id,
+            checker_person=checker_person,
+        )
+        load_catalogue(session, programme_id)
+        return changes
+
+
+def find_programme(*, bank: str | None, programme: str | None) -> int:
+    """Return the programme of these codes, or the only one; raises ProgrammeNotNamed."""
+    query = select(Programme.programme_id).join(Bank, Bank.bank_id == Programme.bank_id)
+    if bank is not None:
+        query = query.where(Bank.code == bank)
+    if programme is not None:
+        query = query.where(Programme.code == programme)
+    with reading() as session:
+        found = session.scalars(query.limit(2)).all()
+    if len(found) != 1:
+        raise ProgrammeNotNamed
+    return found[0]
+
+
+def list_current(*, programme_id: int, kind: VersionKind) -> tuple[StoredVersion, ...]:
+    """Return the current versions of a kind, by code and start of validity."""
+    with reading() as session:
+        return current_versions(session, programme_id, kind)
+
+
+def list_definitions(
+    *,
+    caller: Caller,
+    kind: VersionKind,
+    at: datetime | None,
+    known_at: datetime | None,
+    cursor: str | None,
+    limit: int,
+) -> Page[StoredVersion]:
+    """Return the current versions, or what was held at `known_at`; with `at`, of these what holds then."""
+    after = decode_cursor(cursor, str, int) if cursor else None
+    with reading() as session:
+        rows = list_versions(
+            session,
+            programme_of(session, caller),
+            kind,
+            valid_at=at,
+            known_at=known_at,
+            after=(after[0], after[1]) if after else None,
+            limit=limit + 1,
+        )
+    return make_page(rows, limit, lambda version: (version.code, version.version_no))
+
+
+def read_definition(*, caller: Caller, kind: VersionKind, code: str) -> tuple[StoredVersion, ...]:
+    """Return every version a code ever had, by number; raises UnknownDefinition when it has none."""
+    with reading() as session:
+        versions = version_history(session, programme_of(session, caller), kind, code)
+    if not versions:
+        raise UnknownDefinition
+    return versions
+
+
+def _import_shipped(
+    session: Session, programme_id: int, submission: Submission, *, maker_person: str, checker_person: str
+) -> ImportOutcome:
+    outcome = approvals.import_shipped(
+        session,
+        programme_id=programme_id,
+        proposed=_admit(session, programme_id, submission),
+        maker_person=maker_person,
+        checker_person=checker_person,
+    )
+    load_catalogue(session, programme_id)
+    return outcome
+
+
+def _admit(session: Session, programme_id: int, submission: Submission) -> list[ProposedVersion]:
+    """Return the submission as versions to propose; raises DefinitionError unless all of it may hold."""
+    programme = lock_programme(session, programme_id)
+    zone = ZoneInfo(programme.time_zone)
+    held = read_held(session, programme_id)
+    settings = current_versions(session, programme_id, VersionKind.PROGRAMME)
+    check_submission(
+        submission,
+        InForce(
+            programme_code=programme.code,
+            zone=zone,
+            consent_sources=frozenset(
+                code for version in settings for code in version.content["consent_sources"]
+            ),
+            behaviours=held.behaviours,
+            rules=held.rules,
+            factors=held.factors,
+        ),
+    )
+    return proposed_versions(submission, zone)

@@ -1,0 +1,161 @@
+"""Definitions on their way into the database, each knowing the line it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from carbonpoints.approvals.changes import ProposedVersion
+from carbonpoints.approvals.versions import VersionKind
+from carbonpoints.rules.definitions import (
+    BehaviourDefinition,
+    FactorDefinition,
+    ProgrammeDefinition,
+    RuleDefinition,
+)
+from carbonpoints.rules.nodes import DefinitionError, Node, Problem, join_path, yaml_tree
+from carbonpoints.rules.parsing import (
+    from_content,
+    parse_behaviour_file,
+    parse_factors,
+    parse_programme,
+    parse_rule,
+)
+from carbonpoints.rules.shipped import RULES, ShippedCatalogue
+
+Definition = TypeVar("Definition", BehaviourDefinition, FactorDefinition, ProgrammeDefinition, RuleDefinition)
+
+NO_FILE = Node(None, 0)
+
+
+@dataclass(frozen=True)
+class Located(Generic[Definition]):
+    """A definition and where it stands: its path in the tree of a file."""
+
+    definition: Definition
+    file: str
+    root: Node = NO_FILE
+    path: str = ""
+
+    def problem(self, field_path: str, message: str) -> Problem:
+        """Return what is wrong with one of its fields, with the line."""
+        path = join_path(self.path, field_path) if field_path else self.path
+        return Problem(self.file, self.root.at(path).line, path, message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What is to be taken over together."""
+
+    factors: tuple[Located[FactorDefinition], ...] = ()
+    behaviours: tuple[Located[BehaviourDefinition], ...] = ()
+    rules: tuple[Located[RuleDefinition], ...] = ()
+    programmes: tuple[Located[ProgrammeDefinition], ...] = ()
+
+
+def as_submission(catalogue: ShippedCatalogue) -> Submission:
+    """Return a catalogue's factors, behaviour types and rules; its programme's settings are seeded apart."""
+    return Submission(
+        factors=tuple(Located(item, item.code) for item in catalogue.factors),
+        behaviours=tuple(Located(item, item.code) for item in catalogue.behaviours),
+        rules=tuple(Located(item, item.code) for item in catalogue.rules),
+    )
+
+
+def submission_of(proposed: Sequence[ProposedVersion]) -> Submission:
+    """Return what was proposed earlier, read from its content; other kinds are left out."""
+
+    def located(kind: VersionKind, of: type[Definition]) -> tuple[Located[Definition], ...]:
+        items = (item for item in proposed if item.kind is kind)
+        return tuple(Located(from_content(of, item.content), item.code) for item in items)
+
+    return Submission(
+        factors=located(VersionKind.FACTOR, FactorDefinition),
+        behaviours=located(VersionKind.BEHAVIOUR, BehaviourDefinition),
+        rules=located(VersionKind.RULE, RuleDefinition),
+        programmes=located(VersionKind.PROGRAMME, ProgrammeDefinition),
+    )
+
+
+def read_shipped_files() -> Submission:
+    """Return the factors, behaviour types and rules that come with the product; raises DefinitionError."""
+    return read_files([RULES / "factors", RULES / "behaviours"])
+
+
+def read_files(paths: Iterable[Path]) -> Submission:
+    """Return what the YAML files hold; a folder stands for all the YAML files below it.
+
+    Raises DefinitionError with every problem of every file.
+    """
+    whole = Submission()
+    problems: list[Problem] = []
+    for path in _files(paths):
+        try:
+            part = _read_file(path)
+        except DefinitionError as error:
+            problems += error.problems
+            continue
+        whole = replace(
+            whole,
+            factors=whole.factors + part.factors,
+            behaviours=whole.behaviours + part.behaviours,
+            rules=whole.rules + part.rules,
+            programmes=whole.programmes + part.programmes,
+        )
+    if problems:
+        raise DefinitionError(tuple(problems))
+    return whole
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+
+
+def _read_file(path: Path) -> Submission:
+    file = str(path)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError((Problem(file, 0, "", f"cannot be read: {error}"),)) from None
+    root = yaml_tree(text, file)
+    keys = root.value.keys() if isinstance(root.value, dict) else set()
+    for key, read in _READERS.items():
+        if key in keys:
+            return read(text, file, root)
+    message = f"must begin with one of {', '.join(_READERS)}"
+    raise DefinitionError((Problem(file, root.line, "", message),))
+
+
+def _factors(text: str, file: str, root: Node) -> Submission:
+    factors = parse_factors(text, file)
+    return Submission(
+        factors=tuple(Located(factor, file, root, f"factors.{no}") for no, factor in enumerate(factors))
+    )
+
+
+def _behaviour(text: str, file: str, root: Node) -> Submission:
+    behaviour, rule = parse_behaviour_file(text, file)
+    return Submission(
+        behaviours=(Located(behaviour, file, root, "behaviour"),),
+        rules=(Located(rule, file, root, "rule"),) if rule is not None else (),
+    )
+
+
+def _rule(text: str, file: str, root: Node) -> Submission:
+    return Submission(rules=(Located(parse_rule(text, file), file, root, "rule"),))
+
+
+def _programme(text: str, file: str, root: Node) -> Submission:
+    return Submission(programmes=(Located(parse_programme(text, file), file, root, "programme"),))
+
+
+_READERS: dict[str, Callable[[str, str, Node], Submission]] = {
+    "factors": _factors,
+    "behaviour": _behaviour,
+    "rule": _rule,
+    "programme": _programme,
+}
+"""How a file is read, by the field it begins with."""
