@@ -281,6 +281,7 @@ def test_one_expression_serves_many_threads() -> None:
             7,
         ),
         ("u'a'", "literal", "column 1: write one text between two quotation marks", 5),
+        ("b''", "literal", "column 1: write one text between two quotation marks", 4),
         ("r''", "literal", "column 1: write one text between two quotation marks", 4),
         ("'a' 'b'", "literal", "column 1: write one text between two quotation marks", 8),
         ('"""a"""', "literal", "column 1: write one text between two quotation marks", 8),

@@ -87,7 +87,7 @@ def test_the_unit_of_a_formula(source: str, unit: str) -> None:
             39,
         ),
         ("weight if share > 1 else distance_km", None, "column 26: kg and km cannot be combined", 37),
-        ("coalesce(estimate, weight)", None, "column 20: g and kg cannot be combined (1 kg is 1000 g)", 27),
+        ("coalesce(estimate, weight)", None, "column 20: g and kg cannot be combined (1 kg is 1000 g)", 26),
         (
             "round_half_up(weight, rides)",
             None,

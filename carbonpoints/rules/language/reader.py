@@ -162,14 +162,13 @@ class _Reader:
     def _constant(self, node: ast.Constant) -> Node:
         column, end_column = self._place(node)
         written = self._source[column - 1 : end_column - 1]
-        value: Decimal | str | bool
         if isinstance(node.value, bool):
             return Literal(value=node.value, type="flag", column=column, end_column=end_column)
-        if isinstance(node.value, str):
+        if isinstance(node.value, str | bytes):
             # Neighbouring texts, which Python joins, and prefixed ones are not what they look like.
-            if written[1:-1] != node.value:
+            if node.value != written[1:-1]:
                 self._refuse(node, "literal", "write one text between two quotation marks")
-            return Literal(value=node.value, type="text", column=column, end_column=end_column)
+            return Literal(value=written[1:-1], type="text", column=column, end_column=end_column)
         if node.value is None:
             self._refuse(node, "not_allowed", "None only stands after is or is not")
         value = Decimal(written)
