@@ -30,13 +30,14 @@ LOCK = """
 SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at FROM account
 WHERE account_id = ANY(%s) ORDER BY account_id FOR UPDATE
 """
-# A statement of its own: it must see what the transactions wrote that held the locks before.
-LOTS = (
-    "SELECT account_id, lot_no, unit_id, batch, expires_on, created_seq FROM lot WHERE account_id = ANY(%s)"
-)
-BALANCES = (
-    "SELECT account_id, unit_id, kind, lot_no, amount FROM balance WHERE account_id = ANY(%s) AND amount > 0"
-)
+# A statement of its own: it must see what the transactions wrote that held the locks before. Lots have no amount.
+LOTS_AND_BALANCES = """
+SELECT account_id, unit_id, lot_no, NULL::smallint, NULL::bigint, batch, expires_on, created_seq
+FROM lot WHERE account_id = ANY(%(ids)s)
+UNION ALL
+SELECT account_id, unit_id, lot_no, kind, amount, NULL, NULL, NULL
+FROM balance WHERE account_id = ANY(%(ids)s) AND amount > 0
+"""
 
 OPEN_ACCOUNTS = """
 INSERT INTO account (programme_id, holder_kind, status, last_booked_at, opened_at)
@@ -83,7 +84,7 @@ SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::bigint[], %s::big
     %s::timestamptz[])
 """
 
-Connection = psycopg.Connection[Any]
+Cursor = psycopg.Cursor[Any]
 
 
 def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book]:
@@ -91,23 +92,25 @@ def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
 
     Waits for other transactions at the most as long as the lock timeout, which then becomes Busy.
     """
-    connection = raw_connection(session)
     ids = sorted(set(account_ids))
-    books = {
-        row[0]: Book(
-            account_id=row[0],
-            programme_id=row[1],
-            holder_kind=row[2],
-            status=row[3],
-            last_seq=row[4],
-            last_booked_at=row[5],
-        )
-        for row in connection.execute(LOCK, (ids,))
-    }
-    for account_id, lot_no, unit_id, batch, expires_on, created_seq in connection.execute(LOTS, (ids,)):
-        books[account_id].add_lot(Lot(lot_no, unit_id, batch, expires_on, created_seq))
-    for account_id, unit_id, kind, lot_no, amount in connection.execute(BALANCES, (ids,)):
-        books[account_id].balances[unit_id, kind, lot_no] = amount
+    with raw_connection(session).cursor() as cursor:
+        books = {
+            row[0]: Book(
+                account_id=row[0],
+                programme_id=row[1],
+                holder_kind=row[2],
+                status=row[3],
+                last_seq=row[4],
+                last_booked_at=row[5],
+            )
+            for row in cursor.execute(LOCK, (ids,))
+        }
+        for row in cursor.execute(LOTS_AND_BALANCES, {"ids": ids}):
+            account_id, unit_id, lot_no, kind, amount, batch, expires_on, created_seq = row
+            if amount is None:
+                books[account_id].add_lot(Lot(lot_no, unit_id, batch, expires_on, created_seq))
+            else:
+                books[account_id].balances[unit_id, kind, lot_no] = amount
     return books
 
 
@@ -150,38 +153,36 @@ def write_books(session: Session, books: Iterable[Book]) -> None:
     changed = [book for book in books if book.decisions]
     if not changed:
         return
-    connection = raw_connection(session)
     instants = copying.new_instants()
     decisions = chain.from_iterable(book.decisions for book in changed)
-    _copy(connection, COPY_DECISIONS, copying.decision_bytes(decisions, instants))
     entries = chain.from_iterable(book.entries for book in changed)
-    _copy(connection, COPY_ENTRIES, copying.entry_bytes(entries, instants))
-    for statement, rows in (
-        (WRITE_ACCOUNTS, [(b.account_id, b.last_seq, b.last_booked_at, b.status) for b in changed]),
-        (WRITE_LOTS, _lot_rows(changed)),
-        (WRITE_BALANCES, [(b.account_id, *key, b.balances[key]) for b in changed for key in b.touched]),
-        (WRITE_SNAPSHOTS, [_snapshot_row(book) for book in changed if _is_snapshot_due(book)]),
-        (WRITE_HOLDS, _hold_rows(changed)),
-        (WRITE_PENDING, _pending_rows(changed)),
-        (DROP_PENDING, _dropped_pending_rows(changed)),
-        (WRITE_LEGS, _leg_rows(changed)),
-    ):
-        if rows:
-            connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+    with raw_connection(session).cursor() as cursor:
+        _copy(cursor, COPY_DECISIONS, copying.decision_bytes(decisions, instants))
+        _copy(cursor, COPY_ENTRIES, copying.entry_bytes(entries, instants))
+        for statement, rows in (
+            (WRITE_ACCOUNTS, [(b.account_id, b.last_seq, b.last_booked_at, b.status) for b in changed]),
+            (WRITE_LOTS, _lot_rows(changed)),
+            (WRITE_BALANCES, [(b.account_id, *key, b.balances[key]) for b in changed for key in b.touched]),
+            (WRITE_SNAPSHOTS, [_snapshot_row(book) for book in changed if _is_snapshot_due(book)]),
+            (WRITE_HOLDS, _hold_rows(changed)),
+            (WRITE_PENDING, _pending_rows(changed)),
+            (DROP_PENDING, _dropped_pending_rows(changed)),
+            (WRITE_LEGS, _leg_rows(changed)),
+        ):
+            if rows:
+                cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
     for book in changed:
         _send_transfers(session, book)
         book.mark_written()
 
 
-def _copy(connection: Connection, statement: str, rows: list[bytes]) -> None:
+def _copy(cursor: Cursor, statement: str, rows: list[bytes]) -> None:
     if not rows:
         return
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(copying.HEADER)
-        data = b"".join(rows)
+    data = b"".join((copying.HEADER, *rows, copying.TRAILER))
+    with cursor.copy(statement) as copy:
         for start in range(0, len(data), BLOCK_BYTES):
             copy.write(data[start : start + BLOCK_BYTES])
-        copy.write(copying.TRAILER)
 
 
 def _lot_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
