@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -177,11 +177,12 @@ def stop_children(children: list[Child]) -> None:
 
 def is_ready(port: int) -> bool:
     """Whether the API answers that it is ready."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
-    with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", READY_PATH)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    return False
+    with closing(http.client.HTTPConnection(HOST, port, timeout=5)) as connection:
+        try:
+            connection.request("GET", READY_PATH)
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 def wait_until_ready(supervisor: Supervisor, api: Child, port: int) -> None:
