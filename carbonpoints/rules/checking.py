@@ -8,13 +8,13 @@ samples exactly what the sample says, which is never nothing (M12).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
 from carbonpoints.rules.engine import CompiledRule
-from carbonpoints.rules.language import Expression, ExpressionError, ValueType, Variable, compile_expression
+from carbonpoints.rules.language import ExpressionError, ValueType, Variable, compile_expression
 from carbonpoints.rules.samples import check_samples
 from carbonpoints.rules.units import check_units, parse_unit
 
@@ -81,8 +81,11 @@ class _Check:
         if self.rule.behaviour != self.behaviour.code:
             message = f"the rule is for {self.rule.behaviour}, not for {self.behaviour.code}"
             yield Finding("behaviour", 0, "wrong_behaviour", message)
-        for code in self.rule.counters.keys() & self.behaviour.attributes.keys():
-            yield Finding(f"counters.{code}", 0, "name_taken", f"{code} is an attribute already")
+        attributes = self.behaviour.attributes
+        for field, codes in (("counters", self.rule.counters), ("factors", self.rule.factors)):
+            for code in codes:
+                if code in attributes:
+                    yield Finding(field, 0, "name_taken", f"{code} is an attribute already")
 
     def _factors(self) -> Iterator[Finding]:
         for no, code in enumerate(self.rule.factors):
@@ -151,15 +154,20 @@ class _Check:
             (f"eligibility.{no}.when", condition.when, counted, None)
             for no, condition in enumerate(self.rule.eligibility)
         ]
+        broken = False
         for field, source, known, unit in sources:
             kind: ValueType = "number" if unit else "flag"
-            expression: Expression | None = None
             try:
                 expression = compile_expression(source, known, expects=kind)
                 check_units(expression, known, unit)
+                used |= expression.names
             except ExpressionError as error:
+                broken = True
                 yield Finding(field, error.column, error.code, error.message)
-            used |= expression.names if expression else set()
+        if not broken:
+            yield from self._unused(used)
+
+    def _unused(self, used: Collection[str]) -> Iterator[Finding]:
         for field, codes in (("factors", self.rule.factors), ("counters", self.rule.counters)):
             for code in codes:
                 if code not in used:

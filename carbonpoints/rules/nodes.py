@@ -1,7 +1,7 @@
 """A definition as a tree whose every value knows its line, from YAML or from stored JSON.
 
-Refused in YAML: aliases (a small file must not unfold into a huge one), repeated keys, and numbers that are not
-written exactly.
+Refused in YAML: aliases (a small file must not unfold into a huge one), deep nesting, repeated keys, and
+numbers that are not written exactly.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+_DEPTH = 16
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
 
@@ -68,9 +69,7 @@ def join_path(path: str, step: str) -> str:
 def yaml_tree(text: str, file: str) -> Node:
     """Return the tree of a YAML text; DefinitionError with the line when it is no YAML we accept."""
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise DefinitionError((Problem(file, _line(event), "", "aliases are not allowed"),))
+        _refuse_shapes(text, file)
         document = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = _YamlTree(file)
         root = Node(None, 1) if document is None else tree.node(document, "")
@@ -78,11 +77,22 @@ def yaml_tree(text: str, file: str) -> Node:
         mark = error.problem_mark or error.context_mark
         problem = Problem(file, mark.line + 1 if mark else 1, "", error.problem or "is not YAML")
         raise DefinitionError((problem,)) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise DefinitionError((Problem(file, 1, "", f"is not YAML we accept: {error}"),)) from None
     if tree.problems:
         raise DefinitionError(tuple(tree.problems))
     return root
+
+
+def _refuse_shapes(text: str, file: str) -> None:
+    """Refuse aliases and deep nesting from the stream of events, before anything is built."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise DefinitionError((Problem(file, _line(event), "", "aliases are not allowed"),))
+        if depth > _DEPTH:
+            raise DefinitionError((Problem(file, _line(event), "", f"is nested deeper than {_DEPTH}"),))
 
 
 def _line(part: Any) -> int:
