@@ -20,6 +20,7 @@ from carbonpoints.core.openapi import configure_openapi
 from carbonpoints.core.problems import init_problems
 from carbonpoints.core.routes import DESCRIPTION, HEALTH, TEST_CLOCK
 from carbonpoints.core.shared_clock import init_shared_clock
+from carbonpoints.rules.routes import CATALOGUE
 
 VERSION = "0.1.0"
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -29,6 +30,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     """Every blueprint of the app, with the scope that each of its functions needs."""
     yield HEALTH
     yield DESCRIPTION
+    yield CATALOGUE
     if not settings.is_production:
         yield TEST_CLOCK
 

@@ -7,8 +7,9 @@ from flask import Flask
 
 from carbonpoints.core.openapi import openapi_cli
 from carbonpoints.core.translations import translations_cli
+from carbonpoints.rules.commands import catalogue_cli
 
-GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli)
+GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli, catalogue_cli)
 
 
 def register_commands(app: Flask) -> None:

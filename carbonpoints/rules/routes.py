@@ -1,0 +1,98 @@
+"""The catalogue out: factors, behaviour types and rules, as they hold and as they ever held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carbonpoints.approvals.versions import StoredVersion, VersionKind
+from carbonpoints.core.auth import current_caller
+from carbonpoints.core.http import Blueprint, Registration
+from carbonpoints.core.pagination import Page
+from carbonpoints.rules.schemas import (
+    BehaviourHistorySchema,
+    BehaviourPageSchema,
+    CatalogueQuery,
+    FactorHistorySchema,
+    FactorPageSchema,
+    RuleHistorySchema,
+    RulePageSchema,
+)
+from carbonpoints.rules.services import list_definitions, read_definition
+
+blueprint = Blueprint(
+    "catalogue",
+    __name__,
+    url_prefix="/v1",
+    description="Factors with their sources, behaviour types and rules, each with its whole history.",
+)
+
+
+def _page(kind: VersionKind, query: dict[str, Any]) -> Page[StoredVersion]:
+    return list_definitions(caller=current_caller(), kind=kind, **query)
+
+
+def _history(kind: VersionKind, code: str) -> dict[str, Any]:
+    return {"versions": read_definition(caller=current_caller(), kind=kind, code=code)}
+
+
+@blueprint.route("/factors")
+@blueprint.arguments(CatalogueQuery, location="query")
+@blueprint.response(200, FactorPageSchema)
+def list_factors(query: dict[str, Any]) -> Page[StoredVersion]:
+    """List factors: figure, unit, region, year, source, grade and use."""
+    return _page(VersionKind.FACTOR, query)
+
+
+@blueprint.route("/factors/<code>")
+@blueprint.etag
+@blueprint.response(200, FactorHistorySchema)
+def get_factor(code: str) -> dict[str, Any]:
+    """Show every version a factor ever had."""
+    return _history(VersionKind.FACTOR, code)
+
+
+@blueprint.route("/behaviours")
+@blueprint.arguments(CatalogueQuery, location="query")
+@blueprint.response(200, BehaviourPageSchema)
+def list_behaviours(query: dict[str, Any]) -> Page[StoredVersion]:
+    """List behaviour types: attributes, evidence, consent and what identifies an act."""
+    return _page(VersionKind.BEHAVIOUR, query)
+
+
+@blueprint.route("/behaviours/<code>")
+@blueprint.etag
+@blueprint.response(200, BehaviourHistorySchema)
+def get_behaviour(code: str) -> dict[str, Any]:
+    """Show every version a behaviour type ever had."""
+    return _history(VersionKind.BEHAVIOUR, code)
+
+
+@blueprint.route("/rules")
+@blueprint.arguments(CatalogueQuery, location="query")
+@blueprint.response(200, RulePageSchema)
+def list_rules(query: dict[str, Any]) -> Page[StoredVersion]:
+    """List rules: conditions, formulas, credits, caps and the basis of each."""
+    return _page(VersionKind.RULE, query)
+
+
+@blueprint.route("/rules/<code>")
+@blueprint.etag
+@blueprint.response(200, RuleHistorySchema)
+def get_rule(code: str) -> dict[str, Any]:
+    """Show every version a rule ever had."""
+    return _history(VersionKind.RULE, code)
+
+
+_READ = "catalogue:read"
+
+CATALOGUE = Registration(
+    blueprint,
+    scopes={
+        "list_factors": _READ,
+        "get_factor": _READ,
+        "list_behaviours": _READ,
+        "get_behaviour": _READ,
+        "list_rules": _READ,
+        "get_rule": _READ,
+    },
+)

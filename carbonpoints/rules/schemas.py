@@ -1,0 +1,138 @@
+"""What the catalogue's routes take and answer. The content of a version is described by its dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import marshmallow
+from marshmallow import fields, validate
+
+from carbonpoints.core.http import Schema
+from carbonpoints.core.pagination import PageQuery
+from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
+
+Field = fields.Field[Any]
+
+_SCALARS: dict[Any, Callable[..., Field]] = {
+    str: fields.String,
+    int: fields.Integer,
+    bool: fields.Boolean,
+    Decimal: lambda **given: fields.String(metadata={"description": "An exact decimal."}, **given),
+    date: lambda **given: fields.String(metadata={"format": "date"}, **given),
+    time: lambda **given: fields.String(metadata={"format": "time"}, **given),
+    datetime: lambda **given: fields.String(metadata={"format": "date-time"}, **given),
+}
+"""Content is stored as JSON, so that all but flags and whole numbers are texts here."""
+
+
+@cache
+def content_schema(kind: type[Any]) -> type[marshmallow.Schema]:
+    """Return the schema of the stored content of a definition, or of a part of one."""
+    hints = get_type_hints(kind)
+    described = {item.name: _field(hints[item.name], required=True) for item in dataclass_fields(kind)}
+    return Schema.from_dict(described, name=kind.__name__.replace("Definition", "Content"))
+
+
+def _field(hint: Any, **given: Any) -> Field:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        rest = [argument for argument in arguments if argument is not NoneType]
+        if NoneType in arguments:
+            given["allow_none"] = True
+        return _field(rest[0], **given) if len(rest) == 1 else fields.Raw(**given)
+    if origin is tuple:
+        return fields.List(_field(arguments[0]), **given)
+    if origin is Mapping:
+        return fields.Dict(keys=fields.String(), values=_field(arguments[1]), **given)
+    if origin is Literal:
+        return fields.String(validate=validate.OneOf(arguments), **given)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return fields.Nested(content_schema(hint), **given)
+    return _SCALARS[hint](**given)
+
+
+class CatalogueQuery(PageQuery):
+    """Which versions to list: by default all current ones, whenever they hold."""
+
+    at = fields.AwareDateTime(
+        load_default=None,
+        metadata={"description": "Only what holds at this instant; mind to escape the `+`."},
+    )
+    known_at = fields.AwareDateTime(
+        load_default=None, metadata={"description": "What was held to be so at this instant; default: now."}
+    )
+
+
+class VersionSchema(Schema):
+    """One version: what holds during `valid`, and was held to be so during `known`; a null end is open."""
+
+    code = fields.String(required=True)
+    version = fields.Integer(required=True, attribute="version_no")
+    valid_from = fields.DateTime(required=True, allow_none=True)
+    valid_to = fields.DateTime(required=True, allow_none=True)
+    known_from = fields.DateTime(required=True)
+    known_to = fields.DateTime(required=True, allow_none=True)
+
+
+class FactorVersionSchema(VersionSchema):
+    """A version of a factor."""
+
+    content = fields.Nested(content_schema(FactorDefinition), required=True)
+
+
+class BehaviourVersionSchema(VersionSchema):
+    """A version of a behaviour type."""
+
+    content = fields.Nested(content_schema(BehaviourDefinition), required=True)
+
+
+class RuleVersionSchema(VersionSchema):
+    """A version of a rule."""
+
+    content = fields.Nested(content_schema(RuleDefinition), required=True)
+
+
+class FactorPageSchema(Schema):
+    """Some factors and where the next page begins."""
+
+    items = fields.List(fields.Nested(FactorVersionSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class BehaviourPageSchema(Schema):
+    """Some behaviour types and where the next page begins."""
+
+    items = fields.List(fields.Nested(BehaviourVersionSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class RulePageSchema(Schema):
+    """Some rules and where the next page begins."""
+
+    items = fields.List(fields.Nested(RuleVersionSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class FactorHistorySchema(Schema):
+    """Every version a factor ever had, by number."""
+
+    versions = fields.List(fields.Nested(FactorVersionSchema), required=True)
+
+
+class BehaviourHistorySchema(Schema):
+    """Every version a behaviour type ever had, by number."""
+
+    versions = fields.List(fields.Nested(BehaviourVersionSchema), required=True)
+
+
+class RuleHistorySchema(Schema):
+    """Every version a rule ever had, by number."""
+
+    versions = fields.List(fields.Nested(RuleVersionSchema), required=True)
