@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate, Delivery
 from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.core.arrays import of_bytes, of_numbers, of_times
 from carbonpoints.core.db import raw_connection
 
 CLAIM_EVENTS = """
@@ -59,9 +60,8 @@ def claim_events(session: Session, candidates: Sequence[Candidate]) -> None:
     ordered = sorted(candidates, key=lambda candidate: candidate.event_hash)
     connection = raw_connection(session)
     hashes = [candidate.event_hash for candidate in ordered]
-    rows = connection.execute(
-        CLAIM_EVENTS, (hashes, [candidate.account_id for candidate in ordered]), binary=True
-    )
+    accounts = [candidate.account_id for candidate in ordered]
+    rows = connection.execute(CLAIM_EVENTS, (of_bytes(hashes), of_numbers(accounts)), binary=True)
     known = [row[0] for row in rows]
     if not known:
         return
@@ -88,11 +88,11 @@ def claim_acts(session: Session, candidates: Sequence[Candidate], key_version: i
     connection = raw_connection(session)
     claims = [(candidate, candidate.claim) for candidate in ordered if candidate.claim is not None]
     arguments = (
-        [claim.fingerprint for _, claim in claims],
-        [candidate.event_hash for candidate, _ in claims],
-        [candidate.account_id for candidate, _ in claims],
-        [claim.start for _, claim in claims],
-        [claim.end for _, claim in claims],
+        of_bytes(claim.fingerprint for _, claim in claims),
+        of_bytes(candidate.event_hash for candidate, _ in claims),
+        of_numbers(candidate.account_id for candidate, _ in claims),
+        of_times(claim.start for _, claim in claims),
+        of_times(claim.end for _, claim in claims),
         key_version,
     )
     refused = connection.execute(CLAIM_ACTS, arguments, binary=True).fetchall()

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate
+from carbonpoints.core.arrays import of_numbers, of_texts, of_times
 from carbonpoints.core.db import raw_connection
 from carbonpoints.rules.usage import UsageBook, UsageRow, period_start
 
@@ -99,13 +100,13 @@ def write(session: Session, books: Mapping[int, UsageBook]) -> None:
     raw_connection(session).execute(
         WRITE,
         (
-            [row[0] for row in rows],
-            [row[1] for row in rows],
-            [row[2] for row in rows],
-            [row[3] for row in rows],
-            [row[4].awards for row in rows],
-            [row[4].reduction_mg for row in rows],
-            [row[4].amount_millicredits for row in rows],
-            [None if row[4].tallies is None else json.dumps(row[4].tallies) for row in rows],
+            of_numbers(row[0] for row in rows),
+            of_texts(row[1] for row in rows),
+            of_texts(row[2] for row in rows),
+            of_times(row[3] for row in rows),
+            of_numbers(row[4].awards for row in rows),
+            of_numbers(row[4].reduction_mg for row in rows),
+            of_numbers(row[4].amount_millicredits for row in rows),
+            of_texts(None if row[4].tallies is None else json.dumps(row[4].tallies) for row in rows),
         ),
     )
