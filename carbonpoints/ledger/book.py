@@ -1,7 +1,8 @@
 """A book: one account in memory, between being locked and being written. Pure.
 
 It holds the account's balances and lots, and gathers what is new: decisions and entries as plain tuples in the
-order of their tables' columns (a file brings a million of them), and the rows that change. Only `flows` and
+order of their tables' columns (a file brings a million of them), and the rows that change. An entry follows the
+decision that caused it, before the next decision. Only `flows` and
 `posting` use its methods that move value; everybody else decides and calls a flow.
 """
 
@@ -76,6 +77,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """What of a captured hold was not given back yet."""
+
+    capture_seq: int
+    parts: tuple[tuple[int, int], ...]
+    """(lot number, millicredits) in the order in which they were captured."""
+
+
+@dataclass(frozen=True, slots=True)
 class PendingAward:
     """An award that cannot be spent before the business date `matures_on` (M23)."""
 
@@ -118,6 +128,7 @@ class Book:
     __slots__ = (
         "account_id",
         "balances",
+        "cause_seq",
         "decisions",
         "entries",
         "first_seq",
@@ -158,14 +169,15 @@ class Book:
         self.lot_numbers: dict[tuple[int, str | None, date], int] = {}
         self.balances: dict[BalanceKey, int] = {}
         self.holds: dict[int, Hold] = {}
-        """Open holds by number; those of earlier transactions come by `posting.load_holds`."""
+        """Open holds by number; those of earlier transactions come by `loading.load_open_items`."""
         self.pending: dict[int, PendingAward] = {}
-        """Pending awards by number; those of earlier transactions come by `posting.load_pending`."""
+        """Pending awards by number; those of earlier transactions come by `loading.load_open_items`."""
         self.mark_written()
 
     def mark_written(self) -> None:
         """Forget what is new: it stands in the database."""
         self.first_seq = self.last_seq + 1
+        self.cause_seq = 0
         self.written_status = self.status
         self.decisions: list[tuple[Any, ...]] = []
         self.entries: list[tuple[Any, ...]] = []
@@ -210,7 +222,7 @@ class Book:
         if booked_at < self.last_booked_at:
             raise BookedLater
         self.last_booked_at = booked_at
-        self.last_seq = seq = self.last_seq + 1
+        self.cause_seq = self.last_seq = seq = self.last_seq + 1
         self.decisions.append(
             (
                 self.account_id,
@@ -244,11 +256,14 @@ class Book:
         lot_no: int,
         amount: int,
     ) -> int:
-        """Post one entry, caused by a decision of this transaction, and return its number.
+        """Post one entry under the decision taken last, and return its number.
 
-        Raises LedgerFault when the amount is not positive or a balance would fall below zero.
+        Raises LedgerFault when the cause is another decision, the amount is not positive or a balance would fall
+        below zero.
         """
         flow, unit_id, from_kind, to_kind = movement
+        if cause_seq != self.cause_seq:
+            raise LedgerFault(f"an entry follows its decision: {cause_seq} is not {self.cause_seq}")
         if amount <= 0:
             raise LedgerFault(f"an entry moves a positive amount, not {amount}")
         balances = self.balances

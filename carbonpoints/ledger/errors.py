@@ -36,6 +36,18 @@ class HoldNotFound(NotFound):
     code = "hold_not_found"
 
 
+class AwardNotFound(NotFound):
+    """The account has no award of this number."""
+
+    code = "award_not_found"
+
+
+class CaptureNotFound(NotFound):
+    """The account has no capture of this number."""
+
+    code = "capture_not_found"
+
+
 class HoldExceeded(Conflict):
     """More was asked for than the hold still has, or than was captured."""
 

@@ -6,7 +6,6 @@ decision that the caller has taken; the other flows decide themselves and return
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from carbonpoints.ledger.book import (
     PENDING,
     REDUCTION_KEY,
     Book,
+    Capture,
     Hold,
     Moment,
     Movement,
@@ -251,22 +251,28 @@ def release(book: Book, moment: Moment, *, hold_seq: int, grace_days: int) -> in
 
 
 def refund(
-    book: Book, moment: Moment, *, capture_seq: int, parts: Sequence[tuple[int, int]], grace_days: int
+    book: Book,
+    moment: Moment,
+    *,
+    capture: Capture,
+    amount_millicredits: int | None = None,
+    grace_days: int,
 ) -> int:
-    """Give captured credits back to the lots they came from; returns the refund's number.
+    """Give captured credits, all or some, back to the lots they came from, the last captured first.
 
-    `parts` are (lot number, millicredits) of the capture that were not refunded before, as
-    `posting.read_capture` returns them.
+    Returns the refund's number. `capture` comes from `loading.read_capture`, in this transaction. Raises
+    HoldExceeded when less is left of the capture.
     """
-    seq = decide_now(
-        book,
-        moment,
-        DecisionKind.REFUND,
-        sum(amount for _, amount in parts),
-        trace={"capture_seq": capture_seq},
-    )
-    for lot_no, part in parts:
-        _give_back(book, moment, seq, REFUND, lot_no=lot_no, amount=part, grace_days=grace_days)
+    captured = sum(part for _, part in capture.parts)
+    amount = captured if amount_millicredits is None else amount_millicredits
+    if amount > captured:
+        raise HoldExceeded
+    seq = decide_now(book, moment, DecisionKind.REFUND, amount, trace={"capture_seq": capture.capture_seq})
+    for lot_no, part in reversed(capture.parts):
+        returned = min(part, amount)
+        amount -= returned
+        if returned:
+            _give_back(book, moment, seq, REFUND, lot_no=lot_no, amount=returned, grace_days=grace_days)
     return seq
 
 
@@ -313,7 +319,7 @@ def reverse(book: Book, moment: Moment, *, award: Award, clawback_limit_millicre
     """Take an award back (M6); returns the reversal's number.
 
     What is pending or available is taken; what expired is gone; what is spent or held becomes due, as far as
-    the account's whole due amount stays within the programme's limit. `award` comes from `posting.read_award`,
+    the account's whole due amount stays within the programme's limit. `award` comes from `loading.read_award`,
     in this transaction and before anything else was posted.
     """
     pending = book.pending_awards().get(award.award_seq)
