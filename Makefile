@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 # Test processes; each has its own database server.
 JOBS ?= 2
+export PORT LONG
 
 VENV = .venv/bin/python
 RUNTIME = requirements.txt requirements-embedded.txt
@@ -14,7 +15,7 @@ help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
 
 demo: venv-runtime ## Run everything locally: servers, API, worker, beat, with demo data
-	@PORT='$(PORT)' $(VENV) -m carbonpoints.demo
+	@exec $(VENV) -m carbonpoints.demo
 
 stop: venv-runtime ## Stop a demo that runs in another terminal
 	@$(VENV) -m carbonpoints.demo stop
@@ -32,7 +33,7 @@ migrations: venv-dev ## Check that migrations and models agree, up and down
 	@$(VENV) -m scripts.check_migrations
 
 bench: venv-runtime ## Measure; LONG=1 adds the ten million events
-	@LONG='$(LONG)' $(VENV) -m bench
+	@exec $(VENV) -m bench
 
 requirements: ## Pin the requirements anew (needs uv)
 	@for name in requirements requirements-embedded requirements-dev; do \

