@@ -67,13 +67,45 @@ class ConsentAnswer:
 
 def list_consents(*, caller: Caller, account_id: int, purpose: str | None) -> Sequence[ConsentState]:
     """Return every source of the account's programme with the text that is offered and the holder's last word."""
-    with reading_account(caller=caller, account_id=account_id, action="read_consents", purpose=purpose) as (
+    with reading_account(caller=caller, account_id=account_id, action="consents.read", purpose=purpose) as (
         session,
         head,
     ):
         programme = programme_settings(session, head.programme_id)
         last = _last_words(session, account_id)
         return [ConsentState(source, last.get(code)) for code, source in programme.consent_sources.items()]
+
+
+def record_consent(
+    *,
+    caller: Caller,
+    account_id: int,
+    source: str,
+    text_version: str,
+    channel: str,
+    covers_from: datetime | None = None,
+    reason: str | None = None,
+) -> ConsentAnswer:
+    """Give consent, or declare with `covers_from` and `reason` one that was given earlier.
+
+    Raises like `give_consent` and `declare_consent`, and InvalidRequest when only one of the two is there.
+    """
+    if covers_from is None and reason is None:
+        return give_consent(
+            caller=caller, account_id=account_id, source=source, text_version=text_version, channel=channel
+        )
+    if covers_from is None or reason is None:
+        missing = "covers_from" if covers_from is None else "reason"
+        raise InvalidRequest(fields=[FieldError(missing, "required", "Missing data for required field.")])
+    return declare_consent(
+        caller=caller,
+        account_id=account_id,
+        source=source,
+        text_version=text_version,
+        channel=channel,
+        covers_from=covers_from,
+        reason=reason,
+    )
 
 
 def give_consent(
@@ -134,7 +166,7 @@ def declare_consent(
         audit.record(
             session,
             account_id=account_id,
-            action="declare_consent",
+            action="consent.declare",
             purpose=reason,
             detail={"account_seq": seq},
         )

@@ -50,7 +50,7 @@ class IdentifierAnswer:
 def list_identifiers(*, caller: Caller, account_id: int, purpose: str | None) -> Sequence[Identifier]:
     """Return the account's identifiers, masked, in the order in which they came."""
     with reading_account(
-        caller=caller, account_id=account_id, action="read_identifiers", purpose=purpose
+        caller=caller, account_id=account_id, action="identifiers.read", purpose=purpose
     ) as (session, _):
         return [_shown(row) for row in rows_of(session, account_id)]
 
@@ -95,7 +95,7 @@ def _replace(work: Work, rows: Sequence[HolderIdentifier], added: HolderIdentifi
     work.session.add(added)
     trace = {"added": added.identifier_no, "ended": ends}
     detail = {"account_seq": work.decide(DecisionKind.IDENTIFIER, trace), **trace}
-    audit.record(work.session, account_id=account_id, action="add_identifier", detail=detail)
+    audit.record(work.session, account_id=account_id, action="identifier.add", detail=detail)
 
 
 def rows_of(session: Session, account_id: int) -> list[HolderIdentifier]:

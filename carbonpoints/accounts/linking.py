@@ -52,7 +52,7 @@ class LinkAnswer:
 def list_linked_accounts(*, caller: Caller, account_id: int, purpose: str | None) -> Sequence[BankAccount]:
     """Return the bank accounts linked to the account, masked, in the order of their linking."""
     with reading_account(
-        caller=caller, account_id=account_id, action="read_linked_accounts", purpose=purpose
+        caller=caller, account_id=account_id, action="linked_accounts.read", purpose=purpose
     ) as (session, _):
         return _linked(session, account_id)
 
@@ -76,7 +76,9 @@ def link_account(*, caller: Caller, account_id: int, bank_account: str, relation
         masked = mask(Scheme.BANK_ACCOUNT, bank_account)
         if write_links(session, [(*link, masked)], work.moment.booked_at):
             seq = work.decide(DecisionKind.IDENTIFIER, {"linked": relation.value})
-            audit.record(session, account_id=account_id, action="link_account", detail={"account_seq": seq})
+            audit.record(
+                session, account_id=account_id, action="bank_account.link", detail={"account_seq": seq}
+            )
         return LinkAnswer(_linked(session, account_id), work.write())
 
 

@@ -97,7 +97,7 @@ def open_enterprise_account(*, caller: Caller, name: str, identifiers: Mapping[S
         if found is not None:
             return found
         opened = _open_one(session, programme, "enterprise", NewHolder(identifiers, name=name))
-        audit.record(session, account_id=opened.account.account_id, action="open_enterprise_account")
+        audit.record(session, account_id=opened.account.account_id, action="enterprise.open")
         return opened
 
     return _open_once(attempt)

@@ -34,6 +34,7 @@ from carbonpoints.core.errors import CarbonpointsError
 from carbonpoints.core.roles import Role
 from carbonpoints.ledger import flows
 from carbonpoints.ledger.errors import HoldsOpen
+from carbonpoints.ledger.loading import load_open_items
 from carbonpoints.ledger.queries import Balances, has_incoming_transfer, read_balances
 
 
@@ -73,8 +74,8 @@ class Closure:
     balances: Balances
     forfeited_millicredits: int
     """What is available or pending, and would be lost."""
-    refusal: type[CarbonpointsError] | None
-    """Why it cannot be closed now; None when it can."""
+    refusal: str | None
+    """Code of what stands in the way; None when the account can be closed."""
 
 
 def freeze_account(
@@ -120,17 +121,18 @@ def unfreeze_account(
 
 def preview_closure(*, caller: Caller, account_id: int, purpose: str | None) -> Closure:
     """Say what closing the account now would do to its credits."""
-    with reading_account(caller=caller, account_id=account_id, action="preview_closure", purpose=purpose) as (
+    with reading_account(caller=caller, account_id=account_id, action="closure.preview", purpose=purpose) as (
         session,
         head,
     ):
         programme = programme_settings(session, head.programme_id)
         balances = read_balances(session, account_id, programme.calendar, None)
+        refusal = _refusal(session, caller, head.status, account_id, balances.held_millicredits)
         return Closure(
             account_id=account_id,
             balances=balances,
             forfeited_millicredits=balances.available_millicredits + balances.pending_millicredits,
-            refusal=_refusal(session, caller, head.status, account_id, balances.held_millicredits),
+            refusal=refusal.code if refusal else None,
         )
 
 
@@ -184,6 +186,7 @@ def _change(work: Work, caller: Caller, status: str, reason_code: StrEnum, reaso
     """Decide the new status, keep the reason beside the decision, and audit it."""
     before = work.book.status
     if status == "closed":
+        load_open_items(work.session, [work.book])
         seq = flows.close(work.book, work.moment)
     else:
         seq = flows.change_status(work.book, work.moment, status=status)
@@ -212,7 +215,7 @@ def record_status(
     audit.record(
         work.session,
         account_id=account_id,
-        action="change_status",
+        action="status.change",
         purpose=reason_code,
         detail={"account_seq": seq, "from": before, "to": work.book.status},
     )
