@@ -167,6 +167,12 @@ def make_children(environment: Mapping[str, str], port: int) -> list[Child]:
     ]
 
 
+def start_watched(supervisor: Supervisor, child: Child) -> None:
+    """Start a child and keep it alive."""
+    child.start()
+    supervisor.watch(child, child.start)
+
+
 def stop_children(children: list[Child]) -> None:
     """Stop all of them at the same time."""
     for child in children:
@@ -228,10 +234,11 @@ def run() -> NoReturn:
         children = make_children(environment, port)
         stack.callback(stop_children, children)
         say("Starting API, worker and beat ...")
-        for child in children:
-            child.start()
-            supervisor.watch(child, child.start)
-        wait_until_ready(supervisor, children[0], port)
+        api, worker, beat = children
+        for child in (api, worker):
+            start_watched(supervisor, child)
+        wait_until_ready(supervisor, api, port)
+        start_watched(supervisor, beat)  # Last: nothing waits for it, and starting costs the others time.
         greet(welcome, port, started)
         while True:
             supervisor.check()
