@@ -34,3 +34,17 @@ class EventNotFound(NotFound):
 
     code = "event_not_found"
     title = "There is no such event for you."
+
+
+class FeedProfileNotFound(NotFound):
+    """No such feed profile in the caller's programme."""
+
+    code = "feed_profile_not_found"
+    title = "There is no such feed profile."
+
+
+class FeedJobNotFound(NotFound):
+    """No such job, or not of this caller's programme and sources."""
+
+    code = "feed_job_not_found"
+    title = "There is no such feed job for you."

@@ -145,7 +145,7 @@ def validate_profile(profile: ProfileDefinition) -> Found:
             yield name, "must not be empty"
     try:
         ZoneInfo(profile.time_zone)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         yield "time_zone", f"{profile.time_zone!r} is no IANA time zone"
         return
     problems = [*_columns(profile, profile.columns, "columns"), *_tables(profile)]

@@ -14,6 +14,18 @@ IDENTITY_BYTES = 16
 """An identity hash keeps 128 bits of its MAC: no collision among 10^15 identities, half the index."""
 
 
+class RunningDigest(Protocol):
+    """The unkeyed hash of what is not at hand all at once."""
+
+    def update(self, part: bytes, /) -> None:
+        """Take in the next part."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the hash of all parts, 32 bytes."""
+        ...
+
+
 class Suite(Protocol):
     """What a cryptographic suite offers."""
 
@@ -26,6 +38,10 @@ class Suite(Protocol):
 
     def digest(self, message: bytes) -> bytes:
         """Return the unkeyed hash of `message`, 32 bytes."""
+        ...
+
+    def running_digest(self) -> RunningDigest:
+        """Return the same hash, to be fed part by part."""
         ...
 
 
@@ -42,6 +58,10 @@ class InternationalSuite:
     def digest(self, message: bytes) -> bytes:
         """Return SHA-256."""
         return hashlib.sha256(message).digest()
+
+    def running_digest(self) -> RunningDigest:
+        """Return SHA-256, to be fed part by part."""
+        return hashlib.sha256()
 
 
 SUITE: Suite = InternationalSuite()

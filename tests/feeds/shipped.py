@@ -1,0 +1,117 @@
+"""What tests of feeds start from: shipped profiles and behaviours, and a mapper without a database."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from carbonpoints.behaviours.mapping import LineMapper
+from carbonpoints.behaviours.profiles import ProfileDefinition, parse_profile, shipped_profiles
+from carbonpoints.behaviours.segments import Segment, read_segment
+from carbonpoints.behaviours.staged import StagedEvent, decode_chunk
+from carbonpoints.rules.definitions import BehaviourDefinition
+from carbonpoints.rules.shipped import ShippedCatalogue, load_shipped
+
+KEY = b"identity key of the tests, 32 bytes or more"
+
+
+@cache
+def catalogue() -> ShippedCatalogue:
+    return load_shipped()
+
+
+@cache
+def behaviour(code: str) -> BehaviourDefinition:
+    return next(found for found in catalogue().behaviours if found.code == code)
+
+
+@cache
+def profile(code: str) -> ProfileDefinition:
+    return next(found for found in shipped_profiles() if found.code == code)
+
+
+PLAIN = """
+feed:
+  code: plain
+  name_en: Plain
+  name_zh: 简单
+  source: urn:zhangye:core-banking
+  encoding: UTF-8
+  delimiter: ","
+  header: false
+  time_zone: Asia/Shanghai
+  on_bad: line
+  columns:
+  - {name: reference}
+  - {name: account}
+  - {name: paid_on, type: date, format: yyyy-MM-dd}
+  - {name: amount, type: number}
+  - {name: fee, type: number, optional: true}
+  - {name: note}
+  filter: 'note != "skip"'
+  behaviour: non_cash_payment
+  event_id: reference
+  subject: 'concat("BANK_ACCOUNT:", account)'
+  occurred_at: paid_on
+  data:
+    transaction_reference: reference
+    payment_channel: '"qr"'
+    amount_minor: (amount - coalesce(fee, 0)) * 100
+    currency: '"CNY"'
+    payee_hash: 'coalesce(lookup("payees", note), "nobody")'
+    merchant_category_code: note
+  tables:
+    payees:
+      columns: [{name: code}, {name: payee}]
+      key: code
+      value: payee
+"""
+
+
+def plain(**changes: Any) -> ProfileDefinition:
+    """A small profile that has a bit of everything."""
+    return replace(parse_profile(PLAIN, "plain.yaml"), **changes)
+
+
+def read_all(
+    content: bytes,
+    used: ProfileDefinition,
+    tables: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    records_max: int = 1_000_000,
+) -> list[Segment]:
+    """All segments of a file."""
+
+    def segments() -> Iterator[Segment]:
+        offset = line_count = 0
+        while True:
+            segment = read_segment(
+                io.BytesIO(content),
+                used,
+                make_mapper=lambda columns: LineMapper(
+                    profile=used,
+                    behaviour=behaviour(used.behaviour),
+                    columns=columns,
+                    tables=tables or {name: {} for name in used.tables},
+                    identity_key=KEY,
+                ),
+                file_bytes=len(content),
+                offset=offset,
+                line_count=line_count,
+                records_max=records_max,
+            )
+            yield segment
+            if segment.is_last:
+                return
+            offset, line_count = segment.offset, segment.line_count
+
+    return list(segments())
+
+
+def events_of(segments: list[Segment]) -> list[StagedEvent]:
+    return [
+        event for segment in segments for chunk in segment.chunks for event in decode_chunk(chunk.content)
+    ]
