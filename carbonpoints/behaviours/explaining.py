@@ -95,14 +95,14 @@ def explain(
     *,
     pinned: PinnedRule | None,
     compiled: CompiledRule | None,
-    attributes: Mapping[str, object] | None,
+    values: dict[str, object] | None,
     inputs: Mapping[str, Any] | None,
     expires_on: date | None,
 ) -> Explanation:
     """Return why a decision came out as it did. Pure: everything it needs is handed in."""
     trace = decision.trace or {}
     disposition = Disposition(decision.disposition)
-    assessment = compiled.assess(attributes) if compiled is not None and attributes is not None else None
+    assessment = compiled.assess(values) if compiled is not None and values is not None else None
     estimate_mg = assessment.estimate_mg if assessment is not None else None
     reason, cap = trace.get("reason"), trace.get("cap")
     counters: dict[str, str] = trace.get("counters", {})

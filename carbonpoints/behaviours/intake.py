@@ -6,11 +6,9 @@ transaction of its own before any account is locked. Both are repeatable: the pr
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from json.encoder import encode_basestring as _text
 
 from sqlalchemy.orm import Session
 
@@ -24,24 +22,28 @@ from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE, identity_hash
 from carbonpoints.rules.catalogue import Catalogue
 from carbonpoints.rules.engine import CompiledRule
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 QUARTER_US = 900_000_000
 """Every zone's offset changes on a quarter of an hour, so a quarter lies in one local date."""
 
 
 def canonical_content(source_uri: str, event: StagedEvent) -> str:
-    """Return the canonical JSON of an event's inputs: sorted keys, no spaces, numbers as exact text."""
-    return _encode(
-        {
-            "source": source_uri,
-            "id": event.event_id,
-            "subject": event.subject,
-            "time_us": event.occurred_at_us,
-            "revision": event.revision,
-            "type": event.behaviour,
-            "data": event.data,
-        }
+    """Return the canonical JSON of an event's inputs: sorted names, no spaces, numbers as exact text.
+
+    Written out because all values are texts and flags: the general encoder costs several times as much.
+    """
+    data = ",".join(
+        [
+            f"{_text(code)}:{_text(value) if isinstance(value, str) else _JSON_FLAGS[value]}"
+            for code, value in sorted(event.data.items())
+        ]
     )
+    return (
+        f'{{"data":{{{data}}},"id":{_text(event.event_id)},"revision":{event.revision},"source":{_text(source_uri)},'
+        f'"subject":{_text(event.subject)},"time_us":{event.occurred_at_us},"type":{_text(event.behaviour)}}}'
+    )
+
+
+_JSON_FLAGS: dict[object, str] = {True: "true", False: "false"}
 
 
 def event_hash(key: bytes, bank_code: int, source_uri: str, event_id: str) -> bytes:
@@ -63,25 +65,6 @@ class LocalDates:
         if day is None:
             day = self._known[quarter] = self._calendar.local_date(occurred_at)
         return day
-
-
-def _as_it_is(value: object) -> object:
-    return value
-
-
-READERS: dict[str, Callable[[Any], object]] = {
-    "number": Decimal,
-    "date": date.fromisoformat,
-    "instant": datetime.fromisoformat,
-    "text": _as_it_is,
-    "flag": _as_it_is,
-}
-
-
-def typed_attributes(rule: CompiledRule, data: Mapping[str, str | bool]) -> dict[str, object]:
-    """Return the attributes as the expressions see them: exact decimals, dates, flags, text."""
-    kinds = rule.kinds
-    return {code: READERS[kinds[code]](value) for code, value in data.items()}
 
 
 def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEvent]) -> list[Candidate]:
@@ -115,7 +98,7 @@ def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEve
         candidate.local_date = dates.of(event, candidate.occurred_at)
         compiled = candidate.compiled = pinned.compiled
         if compiled is not None:
-            candidate.assessment = compiled.assess(typed_attributes(compiled, event.data))
+            candidate.assessment = compiled.assess(compiled.values(event.data))
             if candidate.assessment.reason is None:
                 candidate.claim = _claim(key, compiled, candidate)
     return candidates

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
@@ -14,7 +13,7 @@ from carbonpoints.core.db import raw_connection
 from carbonpoints.rules.usage import UsageBook, UsageRow, period_start
 
 LOAD = """
-SELECT u.account_id, u.scope, u.period, u.period_start, u.awards, u.reduction_mg, u.amount_millicredits, u.tallies
+SELECT u.account_id, u.scope, u.period, u.period_start, u.awards, u.reduction_mg, u.amount_millicredits, u.tallies::text
 FROM unnest(%s::text[], %s::text[], %s::date[], %s::date[]) AS w (scope, period, first, last)
 JOIN usage u ON u.scope = w.scope AND u.period = w.period AND u.period_start BETWEEN w.first AND w.last
 WHERE u.account_id = ANY(%s)
@@ -107,6 +106,6 @@ def write(session: Session, books: Mapping[int, UsageBook]) -> None:
             of_numbers(row[4].awards for row in rows),
             of_numbers(row[4].reduction_mg for row in rows),
             of_numbers(row[4].amount_millicredits for row in rows),
-            of_texts(None if row[4].tallies is None else json.dumps(row[4].tallies) for row in rows),
+            of_texts(row[4].tallies_text() for row in rows),
         ),
     )

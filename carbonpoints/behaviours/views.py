@@ -13,7 +13,7 @@ from carbonpoints.behaviours.delivering import EVENT_PREFIX, Delivered
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import EventNotFound
 from carbonpoints.behaviours.explaining import CAVEAT_EN, CAVEAT_ZH, Explanation, explain
-from carbonpoints.behaviours.intake import event_hash, typed_attributes
+from carbonpoints.behaviours.intake import event_hash
 from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.payloads import read_payload
 from carbonpoints.behaviours.sentences import UNDECIDED
@@ -60,14 +60,12 @@ def _explained(session: Session, decision: StoredDecision) -> Explanation:
     pinned = read_pin(session, decision.pin_id) if decision.pin_id is not None else None
     inputs = read_payload(session, decision.account_id, decision.account_seq)
     compiled = pinned.compiled if pinned is not None else None
-    attributes = (
-        typed_attributes(compiled, inputs["data"]) if compiled is not None and inputs is not None else None
-    )
+    values = compiled.values(inputs["data"]) if compiled is not None and inputs is not None else None
     return explain(
         decision,
         pinned=pinned,
         compiled=compiled,
-        attributes=attributes,
+        values=values,
         inputs=inputs,
         expires_on=award_expiry(session, decision.account_id, decision.account_seq),
     )
@@ -178,7 +176,7 @@ def _standing(session: Session, key: bytes) -> dict[str, Any]:
             raise EventNotFound
         pinned = read_pin(session, decision.pin_id) if decision.pin_id is not None else None
         explanation = explain(
-            decision, pinned=pinned, compiled=None, attributes=None, inputs=None, expires_on=None
+            decision, pinned=pinned, compiled=None, values=None, inputs=None, expires_on=None
         )
         return {
             "disposition": explanation.disposition.code,

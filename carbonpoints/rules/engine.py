@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from carbonpoints.rules.definitions import (
     AttributeDefinition,
@@ -33,6 +33,12 @@ from carbonpoints.rules.usage import UsageBook, UsageRow, period_starts
 
 MG_PER_G = 1000
 GRAMS_TO_MG = Decimal(MG_PER_G)
+READERS: dict[str, Callable[[Any], object]] = {
+    "number": Decimal,
+    "date": date.fromisoformat,
+    "instant": datetime.fromisoformat,
+}
+"""How the canonical text of an attribute becomes what expressions see; texts and flags stay what they are."""
 UNUSED = UsageRow()
 """A period in which nothing was used; never changed."""
 Rows = Mapping[str, UsageRow]
@@ -93,7 +99,7 @@ class Counter:
     ) -> Decimal | int:
         """Return what the counter shows before this event; `rows` are those of the running periods."""
         running = usage.days(scope, day, self.days) if self.days else (rows[self.period],)
-        tallies = [row.tallies[self.code] for row in running if row.tallies and self.code in row.tallies]
+        tallies = [row.tallies[self.code] for row in running if self.code in row.tallies]
         if not tallies:
             return 0
         if self.definition.measure.startswith("distinct:"):
@@ -123,7 +129,11 @@ class CompiledRule:
         self.behaviour = behaviour
         self.rule = rule
         self.constants: dict[str, object] = dict(factors)
-        self.kinds = {code: attribute.type for code, attribute in behaviour.attributes.items()}
+        self._readers = tuple(
+            (code, READERS[attribute.type])
+            for code, attribute in behaviour.attributes.items()
+            if attribute.type in READERS
+        )
         self.blank: dict[str, object] = {
             **{code: default_of(attribute) for code, attribute in behaviour.attributes.items()},
             **self.constants,
@@ -159,18 +169,20 @@ class CompiledRule:
         """How many days before the act the counters look."""
         return max((counter.days - 1 for counter in self.counters if counter.days), default=0)
 
-    def values(self, attributes: Mapping[str, object]) -> dict[str, object]:
-        """Return what the expressions see: attributes over their defaults, and the factors."""
+    def values(self, data: Mapping[str, str | bool]) -> dict[str, object]:
+        """Return what the expressions see: an event's canonical data, typed, over the defaults, and the factors."""
         values = self.blank.copy()
-        values.update(attributes)
+        values.update(data)
+        for code, reader in self._readers:
+            if code in data:
+                values[code] = reader(data[code])
         return values
 
-    def assess(self, attributes: Mapping[str, object]) -> Assessment:
-        """Judge the attributes alone. Needs no lock and changes nothing.
+    def assess(self, values: dict[str, object]) -> Assessment:
+        """Judge the attributes alone, given as `values` returns them. Needs no lock and changes nothing.
 
         A formula that cannot be computed for these attributes gives the reason `not_computable`.
         """
-        values = self.values(attributes)
         try:
             failed = self._screen(values)
             if failed is not None:

@@ -65,7 +65,7 @@ def evaluate_sample(
                 row.tally(counter.code, f"party {no}", 1)
         else:
             row.tally(counter.code, counter.party(values), stand)
-    return compiled.settle(compiled.assess(values), usage, day)
+    return compiled.settle(compiled.assess({**compiled.blank, **values}), usage, day)
 
 
 def _typed(behaviour: BehaviourDefinition, given: Mapping[str, AttributeValue]) -> dict[str, object]:

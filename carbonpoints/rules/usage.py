@@ -6,6 +6,7 @@ engine in booking order, written back by the caller.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -37,12 +38,25 @@ class UsageRow:
     awards: int = 0
     reduction_mg: int = 0
     amount_millicredits: int = 0
-    tallies: dict[str, dict[str, str | int]] | None = None
+    stored_tallies: str | None = None
+    """Tallies as stored, JSON; read only when a counter asks."""
+    _tallies: dict[str, dict[str, str | int]] | None = None
+
+    @property
+    def tallies(self) -> dict[str, dict[str, str | int]]:
+        """Counter code -> party -> count or exact sum as text; empty text stands for all parties together."""
+        if self._tallies is None:
+            self._tallies = json.loads(self.stored_tallies) if self.stored_tallies else {}
+        return self._tallies
+
+    def tallies_text(self) -> str | None:
+        """Return the tallies as they are stored; None when there are none."""
+        if self._tallies is None:
+            return self.stored_tallies
+        return json.dumps(self._tallies, separators=(",", ":")) if self._tallies else None
 
     def tally(self, counter: str, party: str, amount: Decimal | int) -> None:
-        """Add to a counter's tally for one party (empty text for all parties together)."""
-        if self.tallies is None:
-            self.tallies = {}
+        """Add to a counter's tally for one party."""
         of_counter = self.tallies.setdefault(counter, {})
         if isinstance(amount, int):
             of_counter[party] = int(of_counter.get(party, 0)) + amount
