@@ -8,6 +8,7 @@ from pathlib import Path
 import flask_migrate
 from flask import Flask
 
+from carbonpoints.accounts.routes import ACCOUNTS
 from carbonpoints.cli import register_commands
 from carbonpoints.core.auth import init_auth
 from carbonpoints.core.broker import init_broker
@@ -30,6 +31,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     """Every blueprint of the app, with the scope that each of its functions needs."""
     yield HEALTH
     yield DESCRIPTION
+    yield ACCOUNTS
     yield CATALOGUE
     if not settings.is_production:
         yield TEST_CLOCK

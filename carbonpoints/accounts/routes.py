@@ -235,8 +235,8 @@ def unmerge_accounts(
 def list_transactions(query: dict[str, Any]) -> dict[str, Any]:
     """List the entries of an account's journal, latest first."""
     wanted = reading.EntryFilter(
-        flows=query["flow"] and [schemas.FLOWS[code] for code in query["flow"]],
-        units=query["unit"] and [schemas.UNITS[code] for code in query["unit"]],
+        flows=[schemas.FLOWS[code] for code in query["flow"]] if "flow" in query else None,
+        units=[schemas.UNITS[code] for code in query["unit"]] if "unit" in query else None,
         booked_from=query["booked_from"],
         booked_to=query["booked_to"],
     )

@@ -314,8 +314,8 @@ class TransactionsQuerySchema(PageQuery, PurposeQuerySchema):
     """Which entries of which account."""
 
     account_id = fields.String(load_default=None, metadata={"description": "Default: the caller's own."})
-    flow = DelimitedList(fields.String(validate=validate.OneOf(FLOWS)), load_default=None)
-    unit = DelimitedList(fields.String(validate=validate.OneOf(UNITS)), load_default=None)
+    flow = DelimitedList(fields.String(validate=validate.OneOf(FLOWS)))
+    unit = DelimitedList(fields.String(validate=validate.OneOf(UNITS)))
     booked_from = fields.AwareDateTime(load_default=None, data_key="from")
     booked_to = fields.AwareDateTime(
         load_default=None, data_key="to", metadata={"description": "Not included."}

@@ -82,7 +82,9 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
     Role.OPERATIONS: frozenset(
         {
             "accounts:read",
+            "accounts:write",
             "accounts:admin",
+            "consents:write",
             "events:read",
             "feeds:write",
             "feeds:read",
