@@ -295,8 +295,8 @@ def _give_back(
     if not grace_days:
         book.move(moment, cause_seq, moment.booked_at, EXPIRE_RELEASED, lot_no=lot_no, amount=left)
         return
-    grace_no = book.lot_number(lot.batch, moment.business_date + timedelta(days=grace_days))
     book.move(moment, cause_seq, moment.booked_at, GRACE_OUT, lot_no=lot_no, amount=left)
+    grace_no = book.lot_number(lot.batch, moment.business_date + timedelta(days=grace_days))
     book.move(moment, cause_seq, moment.booked_at, GRACE_IN, lot_no=grace_no, amount=left)
 
 

@@ -1,0 +1,202 @@
+"""What an account should have, kept as plainly as possible: nothing here knows the ledger's code.
+
+A lot is a row of tokens, one for each millicredit that ever stood in it, labelled with the award that brought it.
+What left the lot is only counted; which tokens left is decided when somebody asks: the first ones, where tokens
+of reversed awards come first, then those of the earliest award.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+
+@dataclass
+class PlainLot:
+    expires: date
+    standing: dict[int, int] = field(default_factory=dict)
+    """Millicredits by label."""
+    left: int = 0
+    """Spent, settled, moved elsewhere."""
+    held: int = 0
+    ended: int = 0
+    """Expired or forfeited."""
+
+    @property
+    def available(self) -> int:
+        return sum(self.standing.values()) - self.left - self.held - self.ended
+
+
+@dataclass
+class PlainHold:
+    amount: int
+    rest: list[tuple[PlainLot, int]]
+
+
+@dataclass
+class PlainAccount:
+    today: date
+    lots: list[PlainLot] = field(default_factory=list)
+    pending: dict[int, tuple[PlainLot, int, date]] = field(default_factory=dict)
+    holds: dict[int, PlainHold] = field(default_factory=dict)
+    captures: dict[int, list[tuple[PlainLot, int]]] = field(default_factory=dict)
+    due: int = 0
+    reduction: int = 0
+    reductions: dict[int, int] = field(default_factory=dict)
+    reversed: set[int] = field(default_factory=set)
+
+    def lot(self, expires: date) -> PlainLot:
+        for lot in self.lots:
+            if lot.expires == expires:
+                return lot
+        self.lots.append(PlainLot(expires))
+        return self.lots[-1]
+
+    def usable(self) -> list[PlainLot]:
+        return sorted((lot for lot in self.lots if lot.expires >= self.today), key=lambda lot: lot.expires)
+
+    @property
+    def available(self) -> int:
+        return sum(lot.available for lot in self.usable())
+
+    @property
+    def held(self) -> int:
+        return sum(lot.held for lot in self.lots)
+
+    @property
+    def awaiting(self) -> int:
+        return sum(amount for _, amount, _ in self.pending.values())
+
+    def expiring(self, days: int) -> int:
+        last = self.today + timedelta(days=days)
+        return sum(lot.available for lot in self.usable() if lot.expires <= last)
+
+    def _settle(self, lot: PlainLot, amount: int) -> int:
+        paid = min(amount, self.due)
+        lot.left += paid
+        self.due -= paid
+        return amount - paid
+
+    def earn(self, label: int, amount: int, expires: date, matures: date | None, reduction: int) -> None:
+        lot = self.lot(expires)
+        self.reduction += reduction
+        self.reductions[label] = reduction
+        if matures is not None and matures > self.today:
+            self.pending[label] = (lot, amount, matures)
+            return
+        lot.standing[label] = amount
+        self._settle(lot, amount)
+
+    def mature(self) -> None:
+        ready = sorted(
+            (matures, label) for label, (_, _, matures) in self.pending.items() if matures <= self.today
+        )
+        fresh = []
+        for _, label in ready:
+            lot, amount, _ = self.pending.pop(label)
+            lot.standing[label] = amount
+            fresh.append((lot, amount))
+        for lot, amount in fresh:
+            self._settle(lot, amount)
+
+    def hold(self, label: int, amount: int) -> bool:
+        if amount > self.available:
+            return False
+        rest = []
+        missing = amount
+        for lot in self.usable():
+            part = min(missing, lot.available)
+            if part:
+                lot.held += part
+                rest.append((lot, part))
+                missing -= part
+        self.holds[label] = PlainHold(amount, rest)
+        return True
+
+    def open_amount(self, hold: int) -> int:
+        return sum(amount for _, amount in self.holds[hold].rest)
+
+    def capture(self, label: int, hold: int, amount: int) -> None:
+        rest = self.holds[hold].rest
+        taken = []
+        while amount:
+            lot, part = rest.pop(0)
+            if part > amount:
+                rest.insert(0, (lot, part - amount))
+                part = amount
+            lot.held -= part
+            lot.left += part
+            amount -= part
+            taken.append((lot, part))
+        if not rest:
+            del self.holds[hold]
+        self.captures[label] = taken
+
+    def release(self, hold: int, grace_days: int, label: int) -> None:
+        for lot, part in self.holds.pop(hold).rest:
+            lot.held -= part
+            self._given_back(lot, part, grace_days, label)
+
+    def refund(self, capture: int, amount: int, grace_days: int, label: int) -> None:
+        taken = self.captures[capture]
+        while amount:
+            lot, part = taken.pop()
+            if part > amount:
+                taken.append((lot, part - amount))
+                part = amount
+            lot.left -= part
+            amount -= part
+            self._given_back(lot, part, grace_days, label)
+
+    def _given_back(self, lot: PlainLot, amount: int, grace_days: int, label: int) -> None:
+        amount = self._settle(lot, amount)
+        if lot.expires >= self.today:
+            return
+        if grace_days == 0:
+            lot.ended += amount
+        elif amount:
+            lot.left += amount
+            grace = self.lot(self.today + timedelta(days=grace_days))
+            # It stands under the number at which it was given back: after all awards of before.
+            grace.standing[label] = grace.standing.get(label, 0) + amount
+
+    def expire(self) -> None:
+        for lot in self.lots:
+            if lot.expires < self.today:
+                lot.ended += lot.available
+
+    def tokens(self, lot: PlainLot) -> list[int]:
+        labels = sorted(lot.standing, key=lambda label: (label not in self.reversed, label))
+        return [label for label in labels for _ in range(lot.standing[label])]
+
+    def reverse(self, award: int, limit: int) -> None:
+        owed = 0
+        self.pending.pop(award, None)
+        for lot in self.lots:
+            if award not in lot.standing:
+                continue
+            tokens = self.tokens(lot)
+            first_gone = lot.left + lot.held
+            first_available = first_gone + lot.ended
+            owed += tokens[:first_gone].count(award)
+            lot.standing[award] -= tokens[first_available:].count(award)
+        self.reversed.add(award)
+        self.due += min(owed, max(0, limit - self.due))
+        self.reduction -= self.reductions.pop(award)
+
+    def take_out(self, amount: int) -> list[tuple[date, int]]:
+        """Send `amount` of what is usable elsewhere, earliest expiry first."""
+        parcels = []
+        for lot in self.usable():
+            part = min(amount, lot.available)
+            if part:
+                lot.left += part
+                amount -= part
+                parcels.append((lot.expires, part))
+        return parcels
+
+    def take_in(self, parcels: list[tuple[date, int]], label: int) -> None:
+        for expires, amount in parcels:
+            lot = self.lot(expires)
+            lot.standing[label] = lot.standing.get(label, 0) + amount
+            self._settle(lot, amount)

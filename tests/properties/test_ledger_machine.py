@@ -1,0 +1,331 @@
+"""The ledger against a plain model, through any order of its flows: in memory, and through the real database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy.orm import Session
+
+from carbonpoints.core.clock import Calendar
+from carbonpoints.ledger import flows, loading, posting, transfers
+from carbonpoints.ledger.book import Book, Capture, Moment, Parcel
+from carbonpoints.ledger.chart import DecisionKind, Flow, Kind, Unit
+from carbonpoints.ledger.errors import HoldExceeded, HoldNotFound, InsufficientCredits
+from carbonpoints.ledger.lots import Award, Causes, trace_award
+from carbonpoints.ledger.queries import balances_of, read_balances
+from carbonpoints.ledger.reconcile import check
+from carbonpoints.ledger.seal import seal
+from tests.ledger.programmes import make_programme
+from tests.properties.ledger_model import PlainAccount
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CALENDAR = Calendar("UTC")
+AMOUNTS = st.integers(1, 60)
+GRACES = st.sampled_from([0, 0, 5])
+
+
+class InMemory:
+    """Books that are never written: everything new stays in them."""
+
+    def __init__(self, instant: datetime) -> None:
+        self.books = [
+            Book(
+                account_id=number,
+                programme_id=1,
+                holder_kind="person",
+                status="open",
+                last_seq=0,
+                last_booked_at=instant,
+            )
+            for number in (1, 2)
+        ]
+
+    @contextmanager
+    def working(self, number: int):
+        yield self.books[number]
+
+    def award(self, book: Book, award_seq: int) -> Award:
+        matured, was_reversed = {}, {}
+        for decision in book.decisions:
+            if decision[11] == DecisionKind.MATURITY:
+                matured[decision[1]] = decision[16]["award_seqs"]
+            elif decision[11] == DecisionKind.REVERSAL:
+                was_reversed[decision[1]] = decision[16]["award_seq"]
+        return trace_award(award_seq, book.entries, Causes(matured, was_reversed))
+
+    def capture(self, book: Book, capture_seq: int) -> Capture:
+        refunds = {
+            decision[1]
+            for decision in book.decisions
+            if decision[11] == DecisionKind.REFUND and decision[16]["capture_seq"] == capture_seq
+        }
+        parts: dict[int, int] = {}
+        for entry in book.entries:
+            if entry[9] == Flow.CAPTURE and entry[5] == capture_seq:
+                parts[entry[7]] = entry[4]
+            elif entry[9] == Flow.REFUND and entry[5] in refunds:
+                parts[entry[7]] -= entry[4]
+        return Capture(capture_seq, tuple((lot, amount) for lot, amount in parts.items() if amount))
+
+    def balances(self, number: int, instant: datetime) -> Any:
+        return balances_of(self.books[number], CALENDAR.business_date(instant))
+
+    def finish(self) -> None:
+        for book in self.books:
+            seqs = sorted(row[1] for row in book.decisions + book.entries)
+            assert seqs == list(range(1, book.last_seq + 1))
+
+
+class InDatabase:
+    """Each step opens the account, posts, and writes it; at the end the books prove themselves."""
+
+    def __init__(self, session: Session, programme_id: int, instant: datetime) -> None:
+        self.session = session
+        moment = Moment.at(instant, CALENDAR)
+        opened = posting.open_accounts(
+            session, programme_id=programme_id, holder_kind="person", moment=moment, count=2
+        )
+        posting.write_books(session, opened)
+        self.ids = [book.account_id for book in opened]
+        self.past: list[tuple[int, datetime, Any]] = []
+
+    @contextmanager
+    def working(self, number: int):
+        book = posting.open_books(self.session, [self.ids[number]])[self.ids[number]]
+        loading.load_open_items(self.session, [book])
+        yield book
+        posting.write_books(self.session, [book])
+
+    def award(self, book: Book, award_seq: int) -> Award:
+        return loading.read_award(self.session, book, award_seq)
+
+    def capture(self, book: Book, capture_seq: int) -> Capture:
+        return loading.read_capture(self.session, book, capture_seq)
+
+    def balances(self, number: int, instant: datetime) -> Any:
+        now = read_balances(self.session, self.ids[number], CALENDAR, instant)
+        self.past.append((self.ids[number], instant, now))
+        return now
+
+    def finish(self) -> None:
+        for account_id, instant, then in self.past:
+            assert read_balances(self.session, account_id, CALENDAR, instant) == then
+        assert [finding for finding in check(self.session) if finding.differences] == []
+        seal(self.session)
+        assert [finding for finding in check(self.session) if finding.differences] == []
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Two accounts of one holder. A rule picks what it works on by an index into what there is."""
+
+    make_bench: ClassVar[Callable[[datetime], InMemory | InDatabase]] = InMemory
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instant = START
+        self.bench = type(self).make_bench(START)
+        self.plain = [PlainAccount(START.date()), PlainAccount(START.date())]
+        self.awards: list[list[int]] = [[], []]
+
+    def working(self, number: int) -> AbstractContextManager[Book]:
+        self.instant += timedelta(seconds=1)
+        return self.bench.working(number)
+
+    @property
+    def moment(self) -> Moment:
+        return Moment.at(self.instant, CALENDAR)
+
+    @rule(days=st.integers(1, 40))
+    def pass_time(self, days: int) -> None:
+        self.instant += timedelta(days=days)
+        for plain in self.plain:
+            plain.today = self.instant.date()
+
+    @rule(
+        number=st.integers(0, 1),
+        amount=AMOUNTS,
+        months=st.integers(0, 2),
+        pending_days=st.sampled_from([None, None, 1, 20]),
+        reduction_mg=st.integers(0, 5),
+    )
+    def earn(self, number: int, amount: int, months: int, pending_days: int | None, reduction_mg: int) -> None:
+        plain = self.plain[number]
+        expires_on = date(plain.today.year, plain.today.month, 28) + timedelta(days=31 * months)
+        matures_on = None if pending_days is None else plain.today + timedelta(days=pending_days)
+        with self.working(number) as book:
+            seq = book.decide(
+                DecisionKind.EVENT,
+                self.moment,
+                occurred_at=self.instant,
+                received_at=self.instant,
+                local_date=plain.today,
+                amount_millicredits=amount,
+                reduction_mg=reduction_mg,
+            )
+            flows.earn(
+                book,
+                self.moment,
+                cause_seq=seq,
+                occurred_at=self.instant,
+                amount_millicredits=amount,
+                expires_on=expires_on,
+                matures_on=matures_on,
+            )
+            if reduction_mg:
+                flows.quantify(
+                    book, self.moment, cause_seq=seq, occurred_at=self.instant, reduction_mg=reduction_mg
+                )
+        plain.earn(seq, amount, expires_on, matures_on, reduction_mg)
+        self.awards[number].append(seq)
+
+    @rule(number=st.integers(0, 1))
+    def sweep(self, number: int) -> None:
+        with self.working(number) as book:
+            flows.mature(book, self.moment)
+            flows.expire(book, self.moment)
+        self.plain[number].mature()
+        self.plain[number].expire()
+
+    @rule(number=st.integers(0, 1), amount=AMOUNTS)
+    def hold(self, number: int, amount: int) -> None:
+        plain = self.plain[number]
+        with self.working(number) as book:
+            if amount > plain.available:
+                with pytest.raises(InsufficientCredits):
+                    flows.hold(book, self.moment, reference="too much", amount_millicredits=amount)
+                return
+            reference = f"order {book.last_seq}"
+            seq = flows.hold(book, self.moment, reference=reference, amount_millicredits=amount)
+        assert plain.hold(seq, amount)
+
+    def _pick(self, found: Any, index: int) -> Any:
+        ordered = sorted(found)
+        return ordered[index % len(ordered)]
+
+    @precondition(lambda self: self.plain[0].holds)
+    @rule(index=st.integers(0, 9), amount=st.none() | AMOUNTS)
+    def capture(self, index: int, amount: int | None) -> None:
+        plain = self.plain[0]
+        hold_seq = self._pick(plain.holds, index)
+        with self.working(0) as book:
+            if amount is not None and amount > plain.open_amount(hold_seq):
+                with pytest.raises(HoldExceeded):
+                    flows.capture(book, self.moment, hold_seq=hold_seq, amount_millicredits=amount)
+                return
+            seq = flows.capture(book, self.moment, hold_seq=hold_seq, amount_millicredits=amount)
+        plain.capture(seq, hold_seq, plain.open_amount(hold_seq) if amount is None else amount)
+
+    @precondition(lambda self: self.plain[0].holds)
+    @rule(index=st.integers(0, 9), grace_days=GRACES)
+    def release(self, index: int, grace_days: int) -> None:
+        hold_seq = self._pick(self.plain[0].holds, index)
+        with self.working(0) as book:
+            seq = flows.release(book, self.moment, hold_seq=hold_seq, grace_days=grace_days)
+        with self.working(0) as book, pytest.raises(HoldNotFound):
+            flows.release(book, self.moment, hold_seq=hold_seq, grace_days=grace_days)
+        self.plain[0].release(hold_seq, grace_days, seq)
+
+    @precondition(lambda self: self.plain[0].captures)
+    @rule(index=st.integers(0, 9), amount=st.none() | AMOUNTS, grace_days=GRACES)
+    def refund(self, index: int, amount: int | None, grace_days: int) -> None:
+        plain = self.plain[0]
+        capture_seq = self._pick(plain.captures, index)
+        captured = sum(part for _, part in plain.captures[capture_seq])
+        with self.working(0) as book:
+            capture = self.bench.capture(book, capture_seq)
+            wanted = captured if amount is None else amount
+            if wanted > captured:
+                with pytest.raises(HoldExceeded):
+                    flows.refund(
+                        book, self.moment, capture=capture, amount_millicredits=wanted, grace_days=grace_days
+                    )
+                return
+            seq = flows.refund(
+                book, self.moment, capture=capture, amount_millicredits=amount, grace_days=grace_days
+            )
+        plain.refund(capture_seq, wanted, grace_days, seq)
+
+    @precondition(lambda self: any(self.awards))
+    @rule(index=st.integers(0, 9), limit=st.sampled_from([0, 20, 1_000_000]))
+    def reverse(self, index: int, limit: int) -> None:
+        number = 0 if self.awards[0] else 1
+        award_seq = self._pick(self.awards[number], index)
+        with self.working(number) as book:
+            award = self.bench.award(book, award_seq)
+            flows.reverse(book, self.moment, award=award, clawback_limit_millicredits=limit)
+        self.plain[number].reverse(award_seq, limit)
+        self.awards[number].remove(award_seq)
+
+    @precondition(lambda self: self.plain[0].available)
+    @rule(amount=AMOUNTS)
+    def transfer(self, amount: int) -> None:
+        amount = min(amount, self.plain[0].available)
+        plain_parcels = self.plain[0].take_out(amount)
+        parcels = [
+            Parcel(int(Unit.CREDIT), int(Kind.AVAILABLE), part, None, expires) for expires, part in plain_parcels
+        ]
+        transfer_id = uuid.uuid4()
+        with self.working(0) as book:
+            account_id = book.account_id
+            transfers.transfer_out(
+                book, self.moment, transfer_id=transfer_id, counterpart_account_id=account_id + 1, parcels=parcels
+            )
+        with self.working(1) as book:
+            seq = transfers.transfer_in(
+                book, self.moment, transfer_id=transfer_id, counterpart_account_id=account_id, parcels=parcels
+            )
+        self.plain[1].take_in(plain_parcels, seq)
+
+    @invariant()
+    def is_as_plain(self) -> None:
+        for number, plain in enumerate(self.plain):
+            balances = self.bench.balances(number, self.instant)
+            assert (
+                balances.available_millicredits,
+                balances.held_millicredits,
+                balances.pending_millicredits,
+                balances.expiring_30d_millicredits,
+                balances.clawback_due_millicredits,
+                balances.lifetime_reduction_mg,
+            ) == (plain.available, plain.held, plain.awaiting, plain.expiring(30), plain.due, plain.reduction)
+
+    def teardown(self) -> None:
+        self.bench.finish()
+
+
+def test_any_order_of_flows_in_memory() -> None:
+    run_state_machine_as_test(
+        LedgerMachine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+    )
+
+
+def test_any_order_of_flows_through_the_database(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "SNAPSHOT_EVERY", 5)
+    programme_id = make_programme(session)
+
+    class InDatabaseMachine(LedgerMachine):
+        make_bench = staticmethod(lambda instant: InDatabase(session, programme_id, instant))
+
+    run_state_machine_as_test(
+        InDatabaseMachine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
