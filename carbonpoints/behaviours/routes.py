@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import request
 
+from carbonpoints.accounts.schemas import PurposeQuerySchema
 from carbonpoints.behaviours import views
 from carbonpoints.behaviours.cloudevents import BATCH_EVENTS, CloudEvent
 from carbonpoints.behaviours.delivering import deliver_batch, deliver_event
@@ -15,13 +16,12 @@ from carbonpoints.behaviours.schemas import (
     EventQuerySchema,
     EventSchema,
     EventStandingSchema,
-    PurposeQuerySchema,
     TasksQuerySchema,
     TasksSchema,
 )
 from carbonpoints.core.auth import current_caller
 from carbonpoints.core.errors import FieldError, InvalidRequest
-from carbonpoints.core.http import Blueprint, load_json
+from carbonpoints.core.http import Blueprint, Registration, load_json
 from carbonpoints.core.ids import parse_account_id
 from carbonpoints.core.problems import UnsupportedMediaType
 
@@ -76,7 +76,7 @@ def find_event(query: dict[str, Any]) -> dict[str, Any]:
 def get_event(query: dict[str, Any], event_id: str) -> dict[str, Any]:
     """Say what became of an event and why, or why not."""
     return views.read_event(
-        caller=current_caller(), event_id=event_id, purpose=query.get("purpose"), awards_only=False
+        caller=current_caller(), event_id=event_id, purpose=query["purpose"], awards_only=False
     )
 
 
@@ -86,7 +86,7 @@ def get_event(query: dict[str, Any], event_id: str) -> dict[str, Any]:
 def get_award(query: dict[str, Any], award_id: str) -> dict[str, Any]:
     """Say why an award is what it is: rule version, each factor, each step, the cap that cut it."""
     return views.read_event(
-        caller=current_caller(), event_id=award_id, purpose=query.get("purpose"), awards_only=True
+        caller=current_caller(), event_id=award_id, purpose=query["purpose"], awards_only=True
     )
 
 
@@ -95,10 +95,22 @@ def get_award(query: dict[str, Any], award_id: str) -> dict[str, Any]:
 @blueprint.response(200, TasksSchema)
 def get_tasks(query: dict[str, Any]) -> dict[str, Any]:
     """Say what each behaviour is worth, what is left of its caps today, and whether consent is needed."""
-    account = query.get("account_id")
+    account = query["account_id"]
     tasks = list_tasks(
         caller=current_caller(),
         account_id=parse_account_id(account) if account else None,
-        purpose=query.get("purpose"),
+        purpose=query["purpose"],
     )
     return {"tasks": tasks}
+
+
+EVENTS = Registration(
+    blueprint,
+    scopes={
+        "post_events": "events:write",
+        "find_event": "events:read",
+        "get_event": "events:read",
+        "get_award": "events:read",
+        "get_tasks": "tasks:read",
+    },
+)

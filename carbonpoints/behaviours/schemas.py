@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from carbonpoints.accounts.schemas import BalancesSchema
+from carbonpoints.accounts.schemas import BalancesSchema, PurposeQuerySchema
 from carbonpoints.core.http import Schema
 
 
@@ -151,12 +151,6 @@ class EventQuerySchema(Schema):
     id = fields.String(required=True)
 
 
-class PurposeQuerySchema(Schema):
-    """Why staff read another person's data."""
-
-    purpose = fields.String(metadata={"description": "Needed from staff; `case:…` from customer service."})
-
-
 class EventStandingSchema(Schema):
     """Where an event stands."""
 
@@ -208,6 +202,6 @@ class TasksSchema(Schema):
 
 
 class TasksQuerySchema(PurposeQuerySchema):
-    """Whose tasks; a customer's own where not given."""
+    """Whose tasks."""
 
-    account_id = fields.String()
+    account_id = fields.String(load_default=None, metadata={"description": "Default: the caller's own."})
