@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import click
@@ -15,6 +16,9 @@ from carbonpoints.core.errors import CarbonpointsError
 from carbonpoints.rules import services
 from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.submissions import read_files, read_shipped_files
+
+Row = tuple[StoredVersion, datetime | None, datetime | None]
+"""A version, and from when until when it holds, in the programme's zone."""
 
 KINDS = [kind.value for kind in VersionKind if kind is not VersionKind.PROPOSAL]
 
@@ -53,7 +57,7 @@ def import_definitions(
             "--checker goes with --shipped: a draft is confirmed later, by another person."
         )
     try:
-        programme_id = services.find_programme(bank=bank, programme=programme)
+        programme_id = services.find_programme(bank=bank, programme=programme).programme_id
         if path is None:
             outcome = services.import_shipped(
                 programme_id=programme_id,
@@ -81,8 +85,8 @@ def import_definitions(
 @programme_option
 def list_versions(kind: str, bank: str | None, programme: str | None) -> None:
     """List what is in force, ahead and behind: code, version, from, to."""
-    for version in _versions(VersionKind(kind), bank, programme):
-        start, end = (str(bound.date()) if bound else "" for bound in version.valid)
+    for version, *bounds in _versions(VersionKind(kind), bank, programme):
+        start, end = (str(bound.date()) if bound else "" for bound in bounds)
         click.echo(f"{version.code:<32} {version.version_no:>4}  {start:<10}  {end:<10}".rstrip())
 
 
@@ -93,21 +97,29 @@ def list_versions(kind: str, bank: str | None, programme: str | None) -> None:
 @programme_option
 def show_versions(kind: str, code: str, bank: str | None, programme: str | None) -> None:
     """Show the current versions of one code with their content."""
-    found = [version for version in _versions(VersionKind(kind), bank, programme) if version.code == code]
+    found = [row for row in _versions(VersionKind(kind), bank, programme) if row[0].code == code]
     if not found:
         raise click.ClickException(f"there is no {kind} {code}")
-    for version in found:
-        start, end = (bound.isoformat() if bound else "no bound" for bound in version.valid)
+    for version, *bounds in found:
+        start, end = (bound.isoformat() if bound else "no bound" for bound in bounds)
         click.echo(f"{kind} {code}, version {version.version_no}: valid from {start} to {end}")
         click.echo(json.dumps(version.content, ensure_ascii=False, indent=2))
 
 
-def _versions(kind: VersionKind, bank: str | None, programme: str | None) -> tuple[StoredVersion, ...]:
+def _versions(kind: VersionKind, bank: str | None, programme: str | None) -> list[Row]:
     try:
-        programme_id = services.find_programme(bank=bank, programme=programme)
+        named = services.find_programme(bank=bank, programme=programme)
     except CarbonpointsError as error:
         raise _refused(error) from None
-    return services.list_current(programme_id=programme_id, kind=kind)
+    found = services.list_current(programme_id=named.programme_id, kind=kind)
+    return [
+        (version, _local(version.valid_from, named.zone), _local(version.valid_to, named.zone))
+        for version in found
+    ]
+
+
+def _local(instant: datetime | None, zone: tzinfo) -> datetime | None:
+    return instant.astimezone(zone) if instant else None
 
 
 def _refused(error: CarbonpointsError) -> click.ClickException:

@@ -7,7 +7,7 @@ and line, and nothing has changed then.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -35,6 +35,14 @@ from carbonpoints.rules.errors import ProgrammeNotNamed, UnknownDefinition
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import ShippedCatalogue
 from carbonpoints.rules.submissions import Submission, as_submission, submission_of
+
+
+@dataclass(frozen=True)
+class NamedProgramme:
+    """A programme that was found by its codes."""
+
+    programme_id: int
+    zone: tzinfo
 
 
 @dataclass(frozen=True)
@@ -124,9 +132,9 @@ def confirm_definitions(
         return changes
 
 
-def find_programme(*, bank: str | None, programme: str | None) -> int:
+def find_programme(*, bank: str | None, programme: str | None) -> NamedProgramme:
     """Return the programme of these codes, or the only one; raises ProgrammeNotNamed."""
-    query = select(Programme.programme_id).join(Bank, Bank.bank_id == Programme.bank_id)
+    query = select(Programme).join(Bank, Bank.bank_id == Programme.bank_id)
     if bank is not None:
         query = query.where(Bank.code == bank)
     if programme is not None:
@@ -135,7 +143,7 @@ def find_programme(*, bank: str | None, programme: str | None) -> int:
         found = session.scalars(query.limit(2)).all()
     if len(found) != 1:
         raise ProgrammeNotNamed
-    return found[0]
+    return NamedProgramme(found[0].programme_id, ZoneInfo(found[0].time_zone))
 
 
 def list_current(*, programme_id: int, kind: VersionKind) -> tuple[StoredVersion, ...]:

@@ -154,12 +154,12 @@ def run(app: Flask, *arguments: str) -> Result:
 
 def test_the_command_line_lists_and_shows(app: Flask, programme_id: int) -> None:
     assert run(app, "list", "factor").output == (
-        "TRAM                                3  2022-12-31  2024-12-31\n"
-        "TRAM                                2  2024-12-31\n"
-        "ZED                                 1  2022-12-31\n"
+        "TRAM                                3  2023-01-01  2025-01-01\n"
+        "TRAM                                2  2025-01-01\n"
+        "ZED                                 1  2023-01-01\n"
     )
     shown = run(app, "show", "rule", "tram_trip").output
-    assert shown.startswith("rule tram_trip, version 1: valid from 2023-12-31T16:00:00+00:00 to no bound\n{")
+    assert shown.startswith("rule tram_trip, version 1: valid from 2024-01-01T00:00:00+08:00 to no bound\n{")
     missing = run(app, "show", "rule", "none")
     assert (missing.exit_code, missing.output) == (1, "Error: there is no rule none\n")
 
