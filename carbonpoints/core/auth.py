@@ -29,13 +29,6 @@ NAME_CHARACTERS = 255
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "sub", "aud"]
 ISSUER_CACHE_S = 60.0
 
-_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
-    (jwt.ExpiredSignatureError, "The token has expired."),
-    (jwt.ImmatureSignatureError, "The token is not valid yet."),
-    (jwt.InvalidAudienceError, "The token is meant for somebody else."),
-    (jwt.MissingRequiredClaimError, "The token lacks a required claim."),
-)
-
 
 class Unauthenticated(CarbonpointsError):
     """No token came with the request."""
@@ -114,10 +107,16 @@ class Authenticator:
             raise InvalidToken
         try:
             claims = self._verified(token)
+        except jwt.ExpiredSignatureError as error:
+            raise InvalidToken("The token has expired.") from error
+        except jwt.ImmatureSignatureError as error:
+            raise InvalidToken("The token is not valid yet.") from error
+        except jwt.InvalidAudienceError as error:
+            raise InvalidToken("The token is meant for somebody else.") from error
+        except jwt.MissingRequiredClaimError as error:
+            raise InvalidToken("The token lacks a required claim.") from error
         except (jwt.PyJWTError, RecursionError) as error:
-            raise InvalidToken(
-                next((text for kind, text in _REASONS if isinstance(error, kind)), "")
-            ) from error
+            raise InvalidToken from error
         return _caller(claims, self._bank_id(claims["iss"]))
 
     def _verified(self, token: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import marshmallow
 from flask import Flask, Request, Response, current_app, request
 from flask_babel import Babel
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from carbonpoints.core import strict_json
 from carbonpoints.core.auth import authorise
@@ -93,6 +94,18 @@ class Registration:
     """Functions that take a file and have the larger limit of body."""
 
 
+class BoundedRequest(Request):
+    """A request whose body is never cut short: Werkzeug reads one without a length up to the limit and stops."""
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the body; RequestEntityTooLarge when it has no declared length and reaches the limit."""
+        data = super().get_data(*args, **kwargs)
+        limit = self.max_content_length
+        if self.content_length is None and limit is not None and len(data) >= limit:
+            raise RequestEntityTooLarge
+        return data
+
+
 def load_json(body: bytes) -> Any:
     """Return what a body says; MalformedRequest when it is not strict JSON."""
     try:
@@ -128,8 +141,11 @@ def register(app: Flask, api: Api, registration: Registration) -> None:
 
 def request_language() -> str:
     """Return `zh` or `en`, whichever the caller prefers; `en` where neither is asked for."""
-    tags = {tag: language for language, tag in LANGUAGE_TAGS.items()}
-    return tags[request.accept_languages.best_match(list(tags), default="en") or "en"]
+    for tag, quality in request.accept_languages:
+        language = tag.partition("-")[0].lower()
+        if quality > 0 and language in LANGUAGE_TAGS:
+            return language
+    return "en"
 
 
 def _guard_request() -> None:
@@ -164,6 +180,7 @@ def init_http(app: Flask, settings: Settings) -> Api:
     app.config["UPLOAD_BYTES_MAX"] = settings.upload_bytes_max
     app.extensions["carbonpoints_scopes"] = {"static": PUBLIC}
     app.extensions["carbonpoints_uploads"] = set()
+    app.request_class = BoundedRequest
     strict_json.init_json(app)
     Babel(app, locale_selector=request_language)
     app.before_request(_guard_request)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 from flask_limiter import Limiter
+from flask_limiter.constants import HeaderNames
 from flask_limiter.util import get_remote_address
 
 from carbonpoints.core.auth import InvalidToken, Unauthenticated, authenticate, caller_hash
 from carbonpoints.core.config import Settings
+from carbonpoints.core.problems import TooManyRequests
 
 REDIS_TIMEOUT_S = 1
+_RETRY_AFTER = "X-RateLimit-Retry-After"
 
 
 def _limit_key() -> str:
@@ -22,10 +25,11 @@ def _limit_key() -> str:
         return "address:" + get_remote_address()
 
 
-def _drop_retry_after(response: Response) -> Response:
-    """Flask-Limiter sends Retry-After with every answer; it belongs to refusals only."""
-    if response.status_code < 400:  # noqa: PLR2004 - the first status that refuses
-        response.headers.pop("Retry-After", None)
+def _place_retry_after(response: Response) -> Response:
+    """Send the limiter's Retry-After with a 429 only: it has one for every answer."""
+    retry_after_s = response.headers.pop(_RETRY_AFTER, None)
+    if retry_after_s is not None and response.status_code == TooManyRequests.status:
+        response.headers["Retry-After"] = retry_after_s
     return response
 
 
@@ -42,7 +46,8 @@ def init_limits(app: Flask, settings: Settings, *, unlimited: frozenset[str]) ->
         in_memory_fallback=[limit],
         in_memory_fallback_enabled=True,
         key_prefix="carbonpoints",
+        header_name_mapping={HeaderNames.RETRY_AFTER: _RETRY_AFTER},
     )
     limiter.request_filter(lambda: request.endpoint in unlimited)
-    app.after_request(_drop_retry_after)  # Runs after the limiter's own hook: last registered, first run.
+    app.after_request(_place_retry_after)  # Runs after the limiter's own hook: last registered, first run.
     limiter.init_app(app)

@@ -33,7 +33,9 @@ def _message(error: BaseException) -> str:
     if isinstance(error, DBAPIError):
         return _message(error.orig) if error.orig else type(error).__name__
     if isinstance(error, psycopg.Error) and error.sqlstate:
-        return f"{type(error).__name__} {error.sqlstate}: {error.diag.message_primary}"
+        # Class 22, data exceptions, quotes the value that was wrong.
+        message = "" if error.sqlstate.startswith("22") else error.diag.message_primary
+        return f"{type(error).__name__} {error.sqlstate}: {message}"
     return f"{type(error).__name__}: {error}"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, and_, delete, event, func, or_, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
 from carbonpoints.core.broker import nudge
@@ -149,7 +150,7 @@ def _due(bucket: int) -> list[Message]:
     first = (
         select(OutboxMessage)
         .where(OutboxMessage.bucket == bucket, OutboxMessage.delivered_at.is_(None))
-        .distinct(OutboxMessage.account_id)
+        .ext(distinct_on(OutboxMessage.account_id))
         .order_by(OutboxMessage.account_id, OutboxMessage.account_seq, OutboxMessage.message_no)
         .subquery()
     )

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, request
@@ -128,17 +129,17 @@ FIELD_MESSAGES = (
     ("Number too large.", "too_large"),
     ("Must be one of: %(choices)s.", "not_a_choice"),
     ("Must be equal to %(other)s.", "not_a_choice"),
+    ("Must be greater than or equal to %(min)s and less than or equal to %(max)s.", "out_of_range"),
     ("Must be greater than or equal to %(min)s.", "too_small"),
     ("Must be greater than %(min)s.", "too_small"),
     ("Must be less than or equal to %(max)s.", "too_large"),
     ("Must be less than %(max)s.", "too_large"),
-    ("Must be greater than or equal to %(min)s and less than or equal to %(max)s.", "out_of_range"),
     ("Shorter than minimum length %(min)s.", "too_short"),
     ("Longer than maximum length %(max)s.", "too_long"),
     ("Length must be between %(min)s and %(max)s.", "wrong_length"),
     ("Length must be %(equal)s.", "wrong_length"),
 )
-"""What marshmallow says of a wrong field, and our stable code for it."""
+"""What marshmallow says of a wrong field, and our stable code for it; the first that fits."""
 
 
 def _compile(template: str) -> re.Pattern[str]:
@@ -187,7 +188,7 @@ def problem_body(error: CarbonpointsError, status: int) -> dict[str, Any]:
         "title": _translated(error.title, error.params),
         "status": status,
         "code": error.code,
-        "instance": request.path,
+        "instance": quote(request.path),
         "request_id": request_id(),
     }
     if error.detail:

@@ -23,6 +23,15 @@ from carbonpoints.core.problems import FIELD_MESSAGES
 PACKAGE = Path(__file__).resolve().parent.parent
 PO_FILE = PACKAGE / "translations" / "zh" / "LC_MESSAGES" / "messages.po"
 MO_FILE = PO_FILE.with_suffix(".mo")
+HEADING = b"""\
+msgid ""
+msgstr ""
+"Language: zh\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
+
+"""
 TEXT_ARGUMENT = {"FieldError": 2, "ValidationError": 0}
 """Where the text stands among the arguments, beside the first one of every error of ours."""
 
@@ -81,11 +90,11 @@ def read_catalog() -> Catalog:
         return read_po(file, locale="zh")
 
 
-def compiled(catalog: Catalog) -> bytes:
-    """Return the catalogue in the form that the app reads."""
+def write_catalog(catalog: Catalog) -> None:
+    """Write the Chinese texts, sorted, under a heading without dates and names."""
     buffer = BytesIO()
-    write_mo(buffer, catalog)
-    return buffer.getvalue()
+    write_po(buffer, catalog, sort_output=True, width=110, omit_header=True)
+    PO_FILE.write_bytes(HEADING + buffer.getvalue())
 
 
 translations_cli = AppGroup("translations", help="The answers' texts in Chinese.")
@@ -101,8 +110,7 @@ def update_texts() -> None:
     for message in list(catalog):
         if message.id and message.id not in texts:
             catalog.delete(message.id)
-    with PO_FILE.open("wb") as file:
-        write_po(file, catalog, sort_output=True, width=110)
+    write_catalog(catalog)
     missing = [message.id for message in catalog if message.id and not message.string]
     click.echo(f"{len(texts)} texts, {len(missing)} of them without a translation")
 
@@ -110,4 +118,5 @@ def update_texts() -> None:
 @translations_cli.command("compile")
 def compile_texts() -> None:
     """Write the form that the app reads."""
-    MO_FILE.write_bytes(compiled(read_catalog()))
+    with MO_FILE.open("wb") as file:
+        write_mo(file, read_catalog())
