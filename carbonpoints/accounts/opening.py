@@ -110,6 +110,8 @@ def open_holders(
 
     Raises OpenedMeanwhile when one of the identities is already somebody's; the transaction must then end.
     """
+    if not holders:
+        return []
     moment = Moment.at(now(), programme.calendar)
     books = open_accounts(
         session, programme_id=programme.id, holder_kind=holder_kind, moment=moment, count=len(holders)
