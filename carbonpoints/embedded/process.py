@@ -75,6 +75,7 @@ def spawn(program: Program, log: IO[bytes]) -> subprocess.Popen[bytes]:
 def run(program: Program) -> None:
     """Run `program` to its end; EmbeddedError with the last line it wrote when it fails."""
     with program.log.open("ab") as log:
+        said_before_bytes = log.tell()
         process = spawn(program, log)
     try:
         status = process.wait()
@@ -83,7 +84,9 @@ def run(program: Program) -> None:
         process.wait()
         raise
     if status != 0:
-        raise EmbeddedError(f"{program.name} failed: {last_line(program.log)} (see {program.log})")
+        raise EmbeddedError(
+            f"{program.name} failed: {last_line(program.log, said_before_bytes)} (see {program.log})"
+        )
 
 
 class Child:
@@ -93,6 +96,7 @@ class Child:
         self.program = program
         self.pid_file = run_directory / f"{program.name}.pid"
         self._process: subprocess.Popen[bytes] | None = None
+        self._said_before_bytes = 0
 
     @property
     def pid(self) -> int | None:
@@ -110,6 +114,7 @@ class Child:
         self._reap()
         end_leftover(self.pid_file, self.program.stop_signal, self.program.grace_s)
         with self.program.log.open("ab") as log:
+            self._said_before_bytes = log.tell()
             self._process = spawn(self.program, log)
         write_trace(self.pid_file, self._process.pid)
 
@@ -136,9 +141,8 @@ class Child:
 
     def failure(self) -> EmbeddedError:
         """Say in one line why the program is not there."""
-        return EmbeddedError(
-            f"{self.program.name} does not start: {last_line(self.program.log)} (see {self.program.log})"
-        )
+        reason = last_line(self.program.log, self._said_before_bytes)
+        return EmbeddedError(f"{self.program.name} does not start: {reason} (see {self.program.log})")
 
 
 def write_trace(pid_file: Path, pid: int) -> None:
@@ -162,9 +166,10 @@ def end_leftover(pid_file: Path, stop_signal: signal.Signals, grace_s: float) ->
     pid_file.unlink(missing_ok=True)
 
 
-def last_line(log: Path) -> str:
-    """Line of a log that says what went wrong: the last that looks like an error, or else the last."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+def last_line(log: Path, from_byte: int) -> str:
+    """Line of a log, from `from_byte` on, that says what went wrong: the last error, or else the last line."""
+    text = log.read_bytes()[from_byte:].decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "FATAL" in line or "error" in line.lower()]
     return (errors or lines or ["it said nothing"])[-1]
 

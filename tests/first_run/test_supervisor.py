@@ -169,6 +169,14 @@ def test_a_failure_says_the_line_that_matters(tmp_path: Path) -> None:
     assert str(failure.value) == f"initdb failed: FATAL: no room (see {log})"
 
 
+def test_a_failure_does_not_repeat_what_an_earlier_run_said(make_child: MakeChild) -> None:
+    child = make_child("print('now this')")
+    child.program.log.write_text("FATAL: an older story\n")
+    child.start()
+    wait_for(lambda: not child.is_running())
+    assert str(child.failure()) == f"sleeper does not start: now this (see {child.program.log})"
+
+
 def test_a_child_whose_parent_is_gone_already_does_not_start(make_child: MakeChild, tmp_path: Path) -> None:
     child = make_child(SLEEP)
     code = (
