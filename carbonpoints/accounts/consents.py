@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import reading_account, require_role
@@ -206,7 +207,7 @@ def _last_words(session: Session, account_id: int) -> Mapping[str, ConsentWord]:
     query = (
         select(Consent)
         .where(Consent.account_id == account_id)
-        .distinct(Consent.source)
+        .ext(distinct_on(Consent.source))
         .order_by(Consent.source, Consent.account_seq.desc())
     )
     return {

@@ -1,29 +1,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from carbonpoints.approvals.services import create_bank_and_programme
 from carbonpoints.core.clock import clock_at
 from carbonpoints.core.config import Settings
-from carbonpoints.rules.services import seed_programme
+from carbonpoints.core.db import transaction
+from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import load_shipped
 from tests.accounts.world import ISSUER, NOW, World
 
 
+@cache
+def settings_of_the_programme() -> dict[str, Any]:
+    return dict(as_content(load_shipped().programme))
+
+
 def seed(code: str = "gansu", issuer: str = ISSUER) -> int:
-    return seed_programme(
-        bank_code=code,
-        issuer=issuer,
-        bank_name_en="Bank of Gansu (demonstration)",
-        bank_name_zh="甘肃银行(演示)",
-        catalogue=load_shipped(),
-        maker_person="maker",
-        checker_person="checker",
-    ).programme_id
+    """A bank with the shipped programme's settings; rules are not needed here."""
+    with transaction() as session:
+        created = create_bank_and_programme(
+            session,
+            bank_code=code,
+            issuer=issuer,
+            bank_name_en=code,
+            bank_name_zh=code,
+            settings=settings_of_the_programme(),
+            maker_person="maker",
+            checker_person="checker",
+        )
+    return created.programme_id
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from carbonpoints.accounts.access import resolve_subjects
+from carbonpoints.core.db import reading
+from carbonpoints.core.ids import parse_account_id
+from tests.accounts.world import NOW, World, code, nothing_changes, ok, rows
+
+NUMBER = "6222020200012345678"
+
+
+def link(relation: str = "owner", number: str = NUMBER) -> dict[str, str]:
+    return {"bank_account": number, "relation": relation}
+
+
+def test_a_linked_account_is_shown_masked(world: World) -> None:
+    account = world.open()
+    answer = ok(world.core(f"/accounts/{account}/linked-accounts", link()))
+    shown = {
+        "relation": "owner",
+        "masked_value": "****5678",
+        "linked_at": "2026-06-15T04:00:00+00:00",
+        "unlinked_at": None,
+    }
+    assert answer["linked_accounts"] == [shown]
+    assert ok(world.get(f"/accounts/{account}/linked-accounts"))["items"] == [shown]
+    assert rows("SELECT kind, account_seq FROM decision ORDER BY 2") == [(1, 1), (5, 2)]
+    kept = repr(rows("SELECT * FROM linked_account") + rows("SELECT * FROM identity_bank_account"))
+    assert NUMBER not in kept
+
+
+def test_linking_again_changes_nothing(world: World) -> None:
+    account = world.open()
+    first = ok(world.core(f"/accounts/{account}/linked-accounts", link()))
+    with nothing_changes():
+        assert ok(world.core(f"/accounts/{account}/linked-accounts", link())) == first
+
+
+def test_a_user_does_not_become_the_owner_by_linking(world: World) -> None:
+    account = world.open()
+    ok(world.core(f"/accounts/{account}/linked-accounts", link("authorised_user")))
+    with nothing_changes():
+        answer = world.core(f"/accounts/{account}/linked-accounts", link())
+    assert code(answer) == (409, "bank_account_linked_otherwise")
+
+
+def test_another_owner_is_refused(world: World) -> None:
+    owner, other = world.open("C1"), world.open("C2")
+    ok(world.core(f"/accounts/{owner}/linked-accounts", link()))
+    with nothing_changes():
+        assert code(world.core(f"/accounts/{other}/linked-accounts", link())) == (409, "bank_account_taken")
+
+
+def test_an_act_counts_for_who_acted_else_for_the_owner(world: World) -> None:
+    owner, user = world.open("C1"), world.open("C2")
+    world.open("C3")
+    ok(world.core(f"/accounts/{owner}/linked-accounts", link()))
+    ok(world.core(f"/accounts/{user}/linked-accounts", link("authorised_user")))
+    ok(world.core(f"/accounts/{user}/linked-accounts", link("authorised_user", "only-a-user")))
+    subject = f"BANK_ACCOUNT:{NUMBER}"
+    asked = [
+        subject,
+        f"{subject}#C1",
+        f"{subject}#C2",
+        f"{subject}#C3",
+        f"{subject}#nobody",
+        "BANK_ACCOUNT:only-a-user",
+        "BANK_ACCOUNT:unknown",
+        "CUSTOMER_REF:C2",
+        "CUSTOMER_REF:nobody",
+        "PASSPORT:C1",
+        "C1",
+        "",
+    ]
+    with reading() as session:
+        found = resolve_subjects(session, world.programme_id, asked, NOW)
+        assert resolve_subjects(session, world.programme_id, [], NOW) == {}
+    assert found == {
+        subject: parse_account_id(owner),
+        f"{subject}#C1": parse_account_id(owner),
+        f"{subject}#C2": parse_account_id(user),
+        "CUSTOMER_REF:C2": parse_account_id(user),
+    }
+
+
+def test_a_customer_links_nothing(world: World) -> None:
+    account = world.open()
+    with nothing_changes():
+        assert code(world.post(f"/accounts/{account}/linked-accounts", link())) == (403, "role_not_allowed")
