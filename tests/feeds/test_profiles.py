@@ -39,7 +39,10 @@ def changed(old: str, new: str) -> str:
     ("text", "problem"),
     [
         (changed("code: plain", "code: Plain"), "plain.yaml:3: feed.code: must be small letters"),
-        (changed("Asia/Shanghai", "Asia/Nowhere"), "plain.yaml:9: feed.time_zone: 'Asia/Nowhere' is no IANA"),
+        (
+            changed("Asia/Shanghai", "Asia/Nowhere"),
+            "plain.yaml:10: feed.time_zone: 'Asia/Nowhere' is no IANA",
+        ),
         (changed("UTF-8", "UTF-16"), "plain.yaml:7: feed.encoding: must be one of UTF-8, GB18030"),
         (changed("yyyy-MM-dd", "yyyy-mm-dd"), "plain.yaml:15: feed.columns.2.format: the month is missing"),
         (changed("name: account", "name: reference"), "feed.columns.1.name: reference is there twice"),

@@ -1,0 +1,99 @@
+"""Files of feeds over HTTP: in, progress, and the report of refused lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import uuid
+from collections.abc import Iterable, Iterator
+
+from flask import Response, request, stream_with_context, url_for
+
+from carbonpoints.behaviours.feed_schemas import FeedJobSchema
+from carbonpoints.behaviours.feed_services import (
+    JobProgress,
+    RefusedRow,
+    find_callers_feed,
+    list_refused,
+    read_callers_progress,
+    receive_file,
+)
+from carbonpoints.behaviours.uploads import FILE_PART, MULTIPART, read_upload
+from carbonpoints.core.auth import current_caller
+from carbonpoints.core.db import settings
+from carbonpoints.core.http import Blueprint, Registration
+
+blueprint = Blueprint(
+    "feeds", __name__, url_prefix="/v1", description="Files of behaviour: in, progress, and what was refused."
+)
+
+_BINARY = {"type": "string", "format": "binary"}
+_BODY = {
+    "required": True,
+    "content": {
+        MULTIPART: {
+            "schema": {
+                "type": "object",
+                "properties": {FILE_PART: _BINARY},
+                "required": [FILE_PART],
+                "additionalProperties": _BINARY,
+                "description": "The file, and a part for each lookup table under the table's name.",
+            }
+        }
+    },
+}
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@blueprint.route("/feeds/<profile>/files", methods=["POST"])
+@blueprint.doc(requestBody=_BODY)
+@blueprint.response(202, FeedJobSchema)
+def post_file(profile: str) -> tuple[JobProgress, int, dict[str, str]]:
+    """Send a file of a feed; it is read and credited in the background.
+
+    The same file may be sent again: events that were decided before count as duplicates and earn nothing new.
+    """
+    caller = current_caller()
+    feed = find_callers_feed(caller=caller, profile_code=profile)
+    with read_upload(request, settings().spool_dir) as upload:
+        job_id = receive_file(feed=feed, file_name=upload.file_name, file=upload.file, tables=upload.tables)
+    progress = read_callers_progress(caller=caller, job_id=job_id)
+    return progress, 202, {"Location": url_for("feeds.get_job", job_id=job_id)}
+
+
+@blueprint.route("/feed-jobs/<uuid:job_id>")
+@blueprint.response(200, FeedJobSchema)
+def get_job(job_id: uuid.UUID) -> JobProgress:
+    """Say how far a file has come and what became of its lines."""
+    return read_callers_progress(caller=current_caller(), job_id=job_id)
+
+
+@blueprint.route("/feed-jobs/<uuid:job_id>/refused")
+@blueprint.response(200, {"type": "string"}, content_type="text/csv", description="line, field, code, reason")
+def get_refused(job_id: uuid.UUID) -> Response:
+    """Download the refused lines of a file, by number in the file, each with its reason."""
+    progress = read_callers_progress(caller=current_caller(), job_id=job_id)
+    rows = list_refused(job_id=job_id)
+    response = Response(stream_with_context(_report(rows)), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="refused-{progress.job_id}.csv"'
+    return response
+
+
+def _report(rows: Iterable[RefusedRow]) -> Iterator[str]:
+    yield "line,field,code,reason\r\n"
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line).writerow((row.line_no, _inert(row.field), row.code, _inert(row.detail)))
+        yield line.getvalue()
+
+
+def _inert(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
+FEEDS = Registration(
+    blueprint,
+    scopes={"post_file": "feeds:write", "get_job": "feeds:read", "get_refused": "feeds:read"},
+    uploads=frozenset({"post_file"}),
+)
