@@ -5,11 +5,12 @@ from __future__ import annotations
 from click import Group
 from flask import Flask
 
+from carbonpoints.behaviours.feed_commands import feed_cli
 from carbonpoints.core.openapi import openapi_cli
 from carbonpoints.core.translations import translations_cli
 from carbonpoints.rules.commands import catalogue_cli
 
-GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli, catalogue_cli)
+GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli, catalogue_cli, feed_cli)
 
 
 def register_commands(app: Flask) -> None:

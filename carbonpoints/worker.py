@@ -16,11 +16,16 @@ from flask import Flask
 from carbonpoints.app import create_app
 from carbonpoints.core.db import db
 
-TASK_MODULES = ("carbonpoints.core.tasks",)
+TASK_MODULES = ("carbonpoints.core.tasks", "carbonpoints.behaviours.tasks")
 """Where tasks and the outbox's handlers are declared."""
 
 SCHEDULE: dict[str, dict[str, Any]] = {
     "deliver what the outbox holds": {"task": "core.deliver_outbox", "schedule": 10.0},
+    "go on with feed files": {
+        "task": "behaviours.continue_jobs",
+        "schedule": 10.0,
+        "options": {"expires": 10.0},
+    },
     "forget answered keys": {"task": "core.forget_answered", "schedule": crontab(hour="18", minute="10")},
 }
 """Every task that runs by itself. Times are UTC; what depends on a programme's day runs every hour, because
