@@ -9,8 +9,8 @@ import flask_migrate
 from flask import Flask
 
 from carbonpoints.accounts.routes import ACCOUNTS
-from carbonpoints.behaviours.routes import EVENTS
 from carbonpoints.behaviours.feed_routes import FEEDS
+from carbonpoints.behaviours.routes import EVENTS
 from carbonpoints.cli import register_commands
 from carbonpoints.core.auth import init_auth
 from carbonpoints.core.broker import init_broker
