@@ -20,6 +20,7 @@ from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core import clock
 from carbonpoints.core.db import settings, transaction
+from carbonpoints.ledger.book import Book
 from carbonpoints.ledger.queries import Balances, balances_of
 from carbonpoints.rules.catalogue import load_catalogue
 
@@ -79,7 +80,9 @@ def take_events(*, programme_id: int, source_uri: str, events: Sequence[StagedEv
         )
         candidates = prepare(delivery, load_catalogue(session, programme_id), events)
         place(session, delivery, candidates)
-    return decide_placed(delivery, candidates, finish=lambda _session, _receipts: None)
+    receipts, books = decide_placed(delivery, candidates, finish=lambda _session, _receipts: None)
+    today = delivery.programme.calendar.business_date(received_at)
+    return Taken(receipts, {account_id: balances_of(book, today) for account_id, book in books.items()})
 
 
 def decide_placed(
@@ -87,18 +90,20 @@ def decide_placed(
     candidates: Sequence[Candidate],
     *,
     finish: Callable[[Session, Sequence[Receipt]], None],
-) -> Taken:
-    """Decide placed candidates in one transaction, with whatever `finish` adds to it."""
+) -> tuple[list[Receipt], dict[int, Book]]:
+    """Decide placed candidates in one transaction, with whatever `finish` adds to it.
+
+    Returns a receipt each, in order, and the accounts' books after it.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with transaction() as session:
                 receipts, books = decide(session, delivery, candidates)
                 finish(session, receipts)
-            break
+                return receipts, books
         except IntegrityError:
             if attempt == ATTEMPTS:
                 raise
             for candidate in candidates:
                 candidate.is_new = False
-    today = delivery.programme.calendar.business_date(delivery.received_at)
-    return Taken(receipts, {account_id: balances_of(book, today) for account_id, book in books.items()})
+    raise AssertionError  # the last attempt returned or raised
