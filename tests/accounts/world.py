@@ -116,6 +116,7 @@ class World:
                 occurred_at=moment.booked_at,
                 received_at=moment.booked_at,
                 local_date=moment.local_date,
+                amount_millicredits=amount_millicredits,
             )
             flows.earn(
                 book,
