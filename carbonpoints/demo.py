@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import flask_migrate
 import redis
+from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from carbonpoints.app import create_app
@@ -127,12 +128,15 @@ def make_environment(servers: Servers | None) -> dict[str, str]:
     return {**os.environ, **told}
 
 
-def migrate_and_seed(environment: Mapping[str, str]) -> Welcome:
-    """Bring the schema up to date and the demo data in; both find what is there already."""
-    app = create_app(load_settings(environment))
+def migrate(app: Flask) -> None:
+    """Bring the schema up to date."""
+    say("Migrating the database ...")
     with app.app_context():
-        say("Migrating the database ...")
         flask_migrate.upgrade()
+
+
+def seed(app: Flask) -> Welcome:
+    """Bring the demo's data in, or find that it is there."""
     say("Loading catalogue, customers and a day of events ...")
     welcome = seed_demo(app)
     with app.app_context():
@@ -226,19 +230,22 @@ def run() -> NoReturn:
         write_trace(PID_FILE, os.getpid())
         stack.callback(PID_FILE.unlink, missing_ok=True)
         environment = make_environment(servers)
-        welcome = migrate_and_seed(environment)
+        app = create_app(load_settings(environment))
+        migrate(app)
         supervisor = Supervisor(say)
         if servers is not None:
             supervisor.watch(servers.postgresql.child, servers.postgresql.restart)
             supervisor.watch(servers.valkey.child, servers.valkey.restart)
         children = make_children(environment, port)
         stack.callback(stop_children, children)
-        say("Starting API, worker and beat ...")
         api, worker, beat = children
-        for child in (api, worker):
-            start_watched(supervisor, child)
+        say("Starting API, worker and beat ...")
+        # The API loads itself while we load the data. The others come after the data, which is ours to convert.
+        start_watched(supervisor, api)
+        welcome = seed(app)
+        start_watched(supervisor, worker)
         wait_until_ready(supervisor, api, port)
-        start_watched(supervisor, beat)  # Last: nothing waits for it, and starting costs the others time.
+        start_watched(supervisor, beat)
         greet(welcome, port, started)
         while True:
             supervisor.check()
