@@ -85,8 +85,11 @@ def show_refused(*, job_id: uuid.UUID) -> None:
     """List the refused lines of a file, by number in the file, each with its reason."""
     with _one_line():
         feed_services.read_progress(job_id=job_id)
-        for row in feed_services.list_refused(job_id=job_id):
-            click.echo("\t".join((str(row.line_no), row.field, row.code, row.detail)))
+        after = 0
+        while rows := feed_services.read_refused(job_id=job_id, after=after):
+            for row in rows:
+                click.echo("\t".join((str(row.line_no), row.field, row.code, row.detail)))
+            after = rows[-1].line_no
 
 
 @feed_cli.command("import-profiles")

@@ -7,15 +7,15 @@ import io
 import uuid
 from collections.abc import Iterable, Iterator
 
-from flask import Response, request, stream_with_context, url_for
+from flask import Flask, Response, current_app, request, url_for
 
 from carbonpoints.behaviours.feed_schemas import FeedJobSchema
 from carbonpoints.behaviours.feed_services import (
     JobProgress,
     RefusedRow,
     find_callers_feed,
-    list_refused,
     read_callers_progress,
+    read_refused,
     receive_file,
 )
 from carbonpoints.behaviours.uploads import FILE_PART, MULTIPART, read_upload
@@ -73,18 +73,32 @@ def get_job(job_id: uuid.UUID) -> JobProgress:
 def get_refused(job_id: uuid.UUID) -> Response:
     """Download the refused lines of a file, by number in the file, each with its reason."""
     progress = read_callers_progress(caller=current_caller(), job_id=job_id)
-    rows = list_refused(job_id=job_id)
-    response = Response(stream_with_context(_report(rows)), content_type="text/csv; charset=utf-8")
+    report = _report(current_app._get_current_object(), job_id)  # type: ignore[attr-defined]  # noqa: SLF001
+    response = Response(report, content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="refused-{progress.job_id}.csv"'
     return response
 
 
-def _report(rows: Iterable[RefusedRow]) -> Iterator[str]:
+def _report(app: Flask, job_id: uuid.UUID) -> Iterator[str]:
+    """Yield the report page by page: each is read in a context of its own, for the request is over by then."""
     yield "line,field,code,reason\r\n"
+    after = 0
+    while True:
+        with app.app_context():
+            rows = read_refused(job_id=job_id, after=after)
+        if not rows:
+            return
+        yield report_lines(rows)
+        after = rows[-1].line_no
+
+
+def report_lines(rows: Iterable[RefusedRow]) -> str:
+    """Return lines of the report; no cell of them is a formula to a spreadsheet."""
+    lines = io.StringIO()
+    writer = csv.writer(lines)
     for row in rows:
-        line = io.StringIO()
-        csv.writer(line).writerow((row.line_no, _inert(row.field), row.code, _inert(row.detail)))
-        yield line.getvalue()
+        writer.writerow((row.line_no, _inert(row.field), row.code, _inert(row.detail)))
+    return lines.getvalue()
 
 
 def _inert(cell: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -298,16 +298,8 @@ def _progress(row: Row[Any], outcomes: Mapping[str, int]) -> JobProgress:
     )
 
 
-def list_refused(*, job_id: uuid.UUID) -> Iterator[RefusedRow]:
-    """Yield the refused lines of a job in the order of the file, however many."""
-    after = 0
-    while True:
-        with reading() as session:
-            rows = session.execute(
-                READ_REFUSED, {"job_id": job_id, "after": after, "limit": REPORT_ROWS}
-            ).all()
-        for row in rows:
-            yield RefusedRow(*row)
-        if len(rows) < REPORT_ROWS:
-            return
-        after = rows[-1].line_no
+def read_refused(*, job_id: uuid.UUID, after: int) -> list[RefusedRow]:
+    """Return the next refused lines of a job after line `after`, REPORT_ROWS at the most, in the file's order."""
+    with reading() as session:
+        rows = session.execute(READ_REFUSED, {"job_id": job_id, "after": after, "limit": REPORT_ROWS})
+        return [RefusedRow(*row) for row in rows]

@@ -56,10 +56,10 @@ def day_lines(day: date) -> Iterator[str]:
             time = f"{hour:02d}{minute // 60:02d}{minute % 60:02d}"
             line = "|".join((f"{day:%Y%m%d}{number:06d}", *_line(chance, day, time)))
             yield line
-            if number == 200:  # noqa: PLR2004 - an export that repeats a line is an everyday thing
+            if number == 201:  # noqa: PLR2004 - an export that repeats a line is an everyday thing
                 yield line
-            if number % 60 == 0:
-                yield _bad_line(day, number // 60)
+            if number % 50 == 0:
+                yield _bad_line(day, number // 50)
 
 
 def write_day(path: Path, day: date) -> None:

@@ -29,6 +29,11 @@ NOW = datetime(2024, 5, 2, 4, tzinfo=UTC)
 ISSUER = "https://bank.example/feeds"
 
 
+CALM = {name: source for name, source in plain().data.items() if name != "merchant_category_code"}
+CALM["payee_hash"] = "reference"
+"""Every payment goes to another payee, so that no limit per payee is met."""
+
+
 @dataclass(frozen=True)
 class FedProgramme:
     """A programme with feeds, and accounts by the number of the bank account that each owns."""
@@ -62,6 +67,7 @@ def feed_programme() -> Callable[[], FedProgramme]:
                 plain(
                     code="strict", on_bad="file", tables={}, data={**plain().data, "payee_hash": '"nobody"'}
                 ),
+                plain(code="calm", tables={}, data=CALM),
                 profile("sample_bank_day"),
             ],
             maker_person="maker",

@@ -20,8 +20,8 @@ from carbonpoints.behaviours.feed_services import (
     find_feed,
     forget_finished_files,
     import_profiles,
-    list_refused,
     read_progress,
+    read_refused,
     receive_file,
 )
 from carbonpoints.behaviours.spool import ORPHAN_AGE_S
@@ -78,7 +78,7 @@ def test_every_line_ends_in_exactly_one_row(programme: FedProgramme, session: Se
     assert progress.dispositions == {"credited": 1, "refused": 1, "filtered": 1, "unknown_account": 1}
     assert (progress.line_count, progress.event_count, progress.decided_count) == (4, 2, 2)
     assert progress.staged_bytes == progress.file_bytes == len(MIXED)
-    assert [tuple(row) for row in list_refused(job_id=progress.job_id)] == [
+    assert [tuple(row) for row in read_refused(job_id=progress.job_id, after=0)] == [
         (2, "amount", "not_a_number", "Expected a number such as 12.50.")
     ]
     assert [finding.code for finding in check(session) if finding.differences] == []
@@ -107,7 +107,7 @@ def test_a_feed_that_takes_no_bad_line_credits_nothing(programme: FedProgramme, 
         "line_no": None,
     }
     assert progress.dispositions == {"refused": 1, "filtered": 1}
-    assert [row.line_no for row in list_refused(job_id=progress.job_id)] == [16]
+    assert [row.line_no for row in read_refused(job_id=progress.job_id, after=0)] == [16]
     assert session.scalar(text("SELECT count(*) FROM feed_chunk")) == 0
     assert session.scalar(text("SELECT count(*) FROM entry")) == 0
     assert load(programme, GOOD, "strict").dispositions == {"credited": 14}
