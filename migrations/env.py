@@ -1,14 +1,23 @@
 """Run migrations: one at a time, in one transaction, giving up rather than holding up the bank."""
 
+from importlib import import_module
+from pathlib import Path
+
 from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, text
+
+import carbonpoints
 
 LOCK_TIMEOUT_S = 5
 """A migration that waits for a lock makes everybody behind it wait as well."""
 STATEMENT_TIMEOUT_S = 600
 ONE_AT_A_TIME = 0x636172626F6E
 """Key of the advisory lock that makes a second `flask db upgrade` wait for the first."""
+
+# Some tables are only ever spoken to in SQL, so the app alone does not make all models known.
+for file in Path(carbonpoints.__path__[0]).glob("*/models.py"):
+    import_module(f"carbonpoints.{file.parent.name}.models")
 
 migrate = current_app.extensions["migrate"]
 
