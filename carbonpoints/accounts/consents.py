@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from carbonpoints.accounts.access import reading_account, require_role
 from carbonpoints.accounts.errors import ConsentNotGiven, ConsentTextOutdated
 from carbonpoints.accounts.models import Consent
 from carbonpoints.accounts.programme import programme_settings
-from carbonpoints.accounts.work import AccountView, Work, open_work
+from carbonpoints.accounts.work import AccountView, Work, open_work, refuse_future
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import transaction
@@ -158,10 +158,7 @@ def declare_consent(
         work.refuse_unless("open", "frozen")
         if text_version not in {text.version for text in definition.texts}:
             raise ConsentTextOutdated(params={"offered": definition.offered.version})
-        if covers_from > work.moment.booked_at:
-            raise InvalidRequest(
-                fields=[FieldError("covers_from", "in_future", "This instant is yet to come.")]
-            )
+        refuse_future("covers_from", covers_from, work.moment.booked_at)
         word = ConsentWord(GIVEN, covers_from, text_version, channel, work.moment.booked_at)
         (seq,) = record_words(session, [(work, source, word)], declared=True)
         audit.record(
@@ -198,8 +195,9 @@ def withdraw_consent(*, caller: Caller, account_id: int, source: str, channel: s
 def _source(work: Work, code: str) -> ConsentSource:
     definition = work.programme.consent_sources.get(code)
     if definition is None:
-        detail = "The programme has no such source of consent."
-        raise InvalidRequest(fields=[FieldError("source", "unknown_consent_source", detail)])
+        raise InvalidRequest(
+            fields=[FieldError("source", "unknown_consent_source", "The programme has no such source.")]
+        )
     return definition
 
 
@@ -227,25 +225,36 @@ def consent_trace(source: ConsentSource, word: ConsentWord, *, declared: bool) -
     return trace
 
 
+_RECORD = text("""
+INSERT INTO consent (account_id, account_seq, source, action, covers_from, text_version, channel, recorded_at)
+SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:seqs AS bigint[]), CAST(:sources AS text[]),
+                     CAST(:actions AS text[]), CAST(:covers_from AS timestamptz[]), CAST(:versions AS text[]),
+                     CAST(:channels AS text[]), CAST(:recorded_at AS timestamptz[]))
+""")
+
+
 def record_words(
     session: Session, words: Sequence[tuple[Work, str, ConsentWord]], *, declared: bool
 ) -> list[int]:
     """Decide consents given or withdrawn, keep them, and return the decisions' numbers in order."""
-    rows: list[dict[str, Any]] = []
-    for work, code, word in words:
-        trace = consent_trace(work.programme.consent_sources[code], word, declared=declared)
-        rows.append(
-            {
-                "account_id": work.book.account_id,
-                "account_seq": work.decide(DecisionKind.CONSENT, trace),
-                "source": code,
-                "action": word.action,
-                "covers_from": word.covers_from,
-                "text_version": word.text_version,
-                "channel": word.channel,
-                "recorded_at": word.recorded_at,
-            }
+    seqs = [
+        work.decide(
+            DecisionKind.CONSENT,
+            consent_trace(work.programme.consent_sources[code], word, declared=declared),
         )
-    if rows:
-        session.execute(insert(Consent), rows)
-    return [int(row["account_seq"]) for row in rows]
+        for work, code, word in words
+    ]
+    session.execute(
+        _RECORD,
+        {
+            "account_ids": [work.book.account_id for work, _, _ in words],
+            "seqs": seqs,
+            "sources": [code for _, code, _ in words],
+            "actions": [word.action for _, _, word in words],
+            "covers_from": [word.covers_from for _, _, word in words],
+            "versions": [word.text_version for _, _, word in words],
+            "channels": [word.channel for _, _, word in words],
+            "recorded_at": [word.recorded_at for _, _, word in words],
+        },
+    )
+    return seqs

@@ -78,13 +78,6 @@ class HolderDeceased(Conflict):
     title = "The holder's death is recorded."
 
 
-class CreditsHeld(Conflict):
-    """Credits are held for an open order, which has to end first."""
-
-    code = "credits_held"
-    title = "Credits are held for an open order."
-
-
 class CreditsInTransit(Conflict):
     """Credits are on their way into this account; the same call succeeds once they have arrived."""
 
@@ -105,13 +98,6 @@ class IdentifierNotInForce(Conflict):
 
     code = "identifier_not_in_force"
     title = "The identifier is no longer in force."
-
-
-class LastIdentifier(Conflict):
-    """Without any identifier nobody could reach the account any more."""
-
-    code = "last_identifier"
-    title = "The last identifier of an account cannot be ended."
 
 
 class BankAccountTaken(Conflict):

@@ -136,8 +136,11 @@ def _in_force(rows: Sequence[HolderIdentifier], identifier_no: int) -> HolderIde
 
 def _refuse_scheme(scheme: Scheme, holder_kind: str) -> None:
     if scheme not in (PERSON_SCHEMES if holder_kind == "person" else ENTERPRISE_SCHEMES):
-        detail = "This holder cannot have an identifier of this scheme."
-        raise InvalidRequest(fields=[FieldError("scheme", "scheme_not_allowed", detail)])
+        raise InvalidRequest(
+            fields=[
+                FieldError("scheme", "scheme_not_allowed", "This holder has no identifiers of this scheme.")
+            ]
+        )
 
 
 def _shown(row: HolderIdentifier) -> Identifier:

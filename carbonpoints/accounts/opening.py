@@ -11,16 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import insert
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts import identities
 from carbonpoints.accounts.access import require_role
 from carbonpoints.accounts.errors import AccountClosed, GuardianConsentNeeded, IdentifierTaken
-from carbonpoints.accounts.models import Holder, HolderIdentifier
 from carbonpoints.accounts.programme import programme_of, programme_settings
 from carbonpoints.accounts.schemes import Scheme, check_identifier, mask
-from carbonpoints.accounts.work import AccountView, lock_accounts
+from carbonpoints.accounts.work import AccountView, lock_accounts, refuse_future
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import now
@@ -71,7 +70,9 @@ def open_personal_account(*, caller: Caller, born_on: date | None, guardian_cons
         found = _find(session, programme, identifiers)
         if found is not None:
             return found
-        is_minor = born_on is not None and is_minor_on(born_on, programme.calendar.local_date(now()))
+        today = programme.calendar.local_date(now())
+        refuse_future("born_on", born_on, today)
+        is_minor = born_on is not None and is_minor_on(born_on, today)
         if is_minor and not guardian_consent:
             raise GuardianConsentNeeded
         consent_at = now() if is_minor else None
@@ -103,6 +104,21 @@ def open_enterprise_account(*, caller: Caller, name: str, identifiers: Mapping[S
     return _open_once(attempt)
 
 
+_HOLDERS = text("""
+INSERT INTO holder (account_id, born_on, guardian_consent_at, name)
+SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:born_on AS date[]),
+                     CAST(:guardian_consent_at AS timestamptz[]), CAST(:names AS text[]))
+""")
+
+_IDENTIFIERS = text("""
+INSERT INTO holder_identifier (account_id, identifier_no, scheme, identity_hash, masked_value, valid_from)
+SELECT account_id, identifier_no, scheme, hash, masked, :at
+FROM unnest(CAST(:account_ids AS bigint[]), CAST(:numbers AS int[]), CAST(:schemes AS text[]),
+            CAST(:hashes AS bytea[]), CAST(:masked AS text[]))
+     AS new (account_id, identifier_no, scheme, hash, masked)
+""")
+
+
 def open_holders(
     session: Session, programme: ProgrammeSettings, holder_kind: str, holders: Sequence[NewHolder]
 ) -> list[Book]:
@@ -110,42 +126,37 @@ def open_holders(
 
     Raises OpenedMeanwhile when one of the identities is already somebody's; the transaction must then end.
     """
-    if not holders:
-        return []
     moment = Moment.at(now(), programme.calendar)
     books = open_accounts(
         session, programme_id=programme.id, holder_kind=holder_kind, moment=moment, count=len(holders)
     )
-    at, claims, rows = moment.booked_at, {}, []
-    for book, holder in zip(books, holders, strict=True):
-        for number, (scheme, value) in enumerate(holder.identifiers.items(), start=1):
-            identity = identities.hash_identity(programme.id, scheme, value)
-            claims[identity] = book.account_id
-            rows.append(
-                {
-                    "account_id": book.account_id,
-                    "identifier_no": number,
-                    "scheme": scheme.value,
-                    "identity_hash": identity,
-                    "masked_value": mask(scheme, value),
-                    "valid_from": at,
-                }
-            )
-    if identities.claim_holders(session, claims, at) != claims:
+    account_ids = [book.account_id for book in books]
+    rows = [
+        (
+            account_id,
+            number,
+            scheme,
+            identities.hash_identity(programme.id, scheme, value),
+            mask(scheme, value),
+        )
+        for account_id, holder in zip(account_ids, holders, strict=True)
+        for number, (scheme, value) in enumerate(holder.identifiers.items(), start=1)
+    ]
+    claims = {identity: account_id for account_id, _, _, identity, _ in rows}
+    if identities.claim_holders(session, claims, moment.booked_at) != claims:
         raise OpenedMeanwhile
     session.execute(
-        insert(Holder),
-        [
-            {
-                "account_id": book.account_id,
-                "born_on": holder.born_on,
-                "guardian_consent_at": holder.guardian_consent_at,
-                "name": holder.name,
-            }
-            for book, holder in zip(books, holders, strict=True)
-        ],
+        _HOLDERS,
+        {
+            "account_ids": account_ids,
+            "born_on": [holder.born_on for holder in holders],
+            "guardian_consent_at": [holder.guardian_consent_at for holder in holders],
+            "names": [holder.name for holder in holders],
+        },
     )
-    session.execute(insert(HolderIdentifier), rows)
+    names = ("account_ids", "numbers", "schemes", "hashes", "masked")
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    session.execute(_IDENTIFIERS, {**columns, "at": moment.booked_at})
     write_books(session, books)
     return books
 

@@ -9,13 +9,14 @@ from datetime import date, datetime
 
 from carbonpoints.accounts.access import reading_account
 from carbonpoints.accounts.programme import programme_settings
-from carbonpoints.accounts.work import AccountView
+from carbonpoints.accounts.work import AccountView, refuse_future
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import month_end, now
-from carbonpoints.core.errors import FieldError, InvalidRequest, NotFound
+from carbonpoints.core.errors import NotFound
 from carbonpoints.core.pagination import Page, decode_cursor, make_page
 from carbonpoints.ledger.queries import Statement, StoredEntry, list_entries, read_balances, statement
 
+FIRST_YEAR = 1900
 _PERIOD = re.compile(r"([0-9]{4})(?:-(0[1-9]|1[0-2]))?")
 
 
@@ -37,8 +38,7 @@ def read_account(
 
     The status is always today's. Raises NotFound, PurposeNeeded, InvalidRequest for an instant to come.
     """
-    if as_of is not None and as_of > now():
-        raise InvalidRequest(fields=[FieldError("as_of", "in_future", "This instant is yet to come.")])
+    refuse_future("as_of", as_of, now())
     with reading_account(caller=caller, account_id=account_id, action="account.read", purpose=purpose) as (
         session,
         head,
@@ -96,7 +96,7 @@ def read_statement(*, caller: Caller, account_id: int | None, period: str, purpo
 def parse_period(period: str) -> tuple[date, date]:
     """Return the first and the last day of `2026-11` or `2026`; NotFound otherwise."""
     match = _PERIOD.fullmatch(period)
-    if match is None or not int(match[1]):
+    if match is None or int(match[1]) < FIRST_YEAR:
         raise NotFound
     year, month = int(match[1]), match[2]
     if month:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any
 
 from marshmallow import fields, validate
@@ -15,6 +16,9 @@ from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.pagination import PageQuery
 from carbonpoints.ledger.chart import Flow, Unit
 
+# What a calendar can be asked about: neither end overflows in any time zone.
+INSTANT = validate.Range(min=datetime(1900, 1, 1, tzinfo=UTC), max=datetime(2199, 12, 31, tzinfo=UTC))
+DAY = validate.Range(min=date(1900, 1, 1), max=date(2199, 12, 31))
 REASON_LENGTH = validate.Length(min=1, max=500)
 CODE_LENGTH = validate.Length(min=1, max=64)
 REFERENCE = validate.Length(min=1, max=REFERENCE_LENGTH_MAX)
@@ -72,14 +76,14 @@ class AccountQuerySchema(PurposeQuerySchema):
     """As of when, and why."""
 
     as_of = fields.AwareDateTime(
-        load_default=None, metadata={"description": "Any past instant; default now."}
+        load_default=None, validate=INSTANT, metadata={"description": "Any past instant; default now."}
     )
 
 
 class OpenAccountSchema(Schema):
     """What the programme must know of a customer; the customer number is the token's."""
 
-    born_on = fields.Date(load_default=None)
+    born_on = fields.Date(load_default=None, validate=DAY)
     guardian_consent = fields.Boolean(load_default=False)
 
 
@@ -97,7 +101,7 @@ class FreezeSchema(Schema):
 
     reason_code = fields.Enum(FreezeReason, by_value=True, required=True)
     reason = fields.String(required=True, validate=REASON_LENGTH)
-    deceased_on = fields.Date(load_default=None)
+    deceased_on = fields.Date(load_default=None, validate=DAY)
 
 
 class UnfreezeSchema(Schema):
@@ -239,7 +243,7 @@ class GiveConsentSchema(Schema):
     source = fields.String(required=True, validate=CODE_LENGTH)
     text_version = fields.String(required=True, validate=CODE_LENGTH)
     channel = fields.String(required=True, validate=CODE_LENGTH)
-    covers_from = fields.AwareDateTime(load_default=None)
+    covers_from = fields.AwareDateTime(load_default=None, validate=INSTANT)
     reason = fields.String(load_default=None, validate=REASON_LENGTH)
 
 
@@ -316,9 +320,9 @@ class TransactionsQuerySchema(PageQuery, PurposeQuerySchema):
     account_id = fields.String(load_default=None, metadata={"description": "Default: the caller's own."})
     flow = DelimitedList(fields.String(validate=validate.OneOf(FLOWS)))
     unit = DelimitedList(fields.String(validate=validate.OneOf(UNITS)))
-    booked_from = fields.AwareDateTime(load_default=None, data_key="from")
+    booked_from = fields.AwareDateTime(load_default=None, validate=INSTANT, data_key="from")
     booked_to = fields.AwareDateTime(
-        load_default=None, data_key="to", metadata={"description": "Not included."}
+        load_default=None, validate=INSTANT, data_key="to", metadata={"description": "Not included."}
     )
 
 

@@ -88,8 +88,9 @@ _CHECKS = {Scheme.USCC: is_uscc, Scheme.LEI: is_lei, Scheme.ISIN: is_isin}
 def check_identifier(scheme: Scheme, value: str, *, field: str = "value") -> str:
     """Return `value` as it is kept; raise InvalidRequest naming `field` when its check does not hold."""
     if not _CHECKS.get(scheme, is_reference)(value):
-        detail = f"This is not a valid {scheme} identifier."
-        raise InvalidRequest(fields=[FieldError(field, "identifier_invalid", detail)])
+        raise InvalidRequest(
+            fields=[FieldError(field, "identifier_invalid", "This is not a valid identifier of its scheme.")]
+        )
     return value
 
 

@@ -26,7 +26,7 @@ from carbonpoints.accounts.errors import (
 )
 from carbonpoints.accounts.models import Holder, StatusChange
 from carbonpoints.accounts.programme import programme_settings
-from carbonpoints.accounts.work import AccountView, Answer, Work, answer_once, open_work
+from carbonpoints.accounts.work import AccountView, Answer, Work, answer_once, open_work, refuse_future
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller, caller_hash
 from carbonpoints.core.db import transaction
@@ -95,6 +95,7 @@ def freeze_account(
         work = open_work(session, caller, account_id)
         work.refuse_unless("open")
         if reason_code is FreezeReason.DECEASED:
+            refuse_future("deceased_on", deceased_on, work.moment.local_date)
             holder = session.get_one(Holder, account_id, populate_existing=True)
             holder.deceased_on = deceased_on or work.moment.local_date
         return _change(work, caller, "frozen", reason_code, reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.core import idempotency
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import now
-from carbonpoints.core.errors import NotFound
+from carbonpoints.core.errors import FieldError, InvalidRequest, NotFound
 from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.ledger.book import Book, Moment
 from carbonpoints.ledger.chart import DecisionKind
@@ -85,6 +86,12 @@ def refuse_unless(status: str, *statuses: str) -> None:
     """Raise AccountFrozen, AccountClosed or AccountMerged unless `status` is one of `statuses`."""
     if status not in statuses:
         raise _REFUSALS.get(status, AccountNotFrozen)
+
+
+def refuse_future(field: str, given: date | None, latest: date) -> None:
+    """Raise InvalidRequest when a date or an instant is later than `latest`, which is of the same kind."""
+    if given is not None and given > latest:
+        raise InvalidRequest(fields=[FieldError(field, "in_future", "This is yet to come.")])
 
 
 def open_work(session: Session, caller: Caller, account_id: int) -> Work:

@@ -84,6 +84,12 @@ def test_a_minor_needs_a_guardian(world: World) -> None:
     assert rows("SELECT born_on, guardian_consent_at FROM holder") == [(date(2008, 6, 16), NOW)]
 
 
+@pytest.mark.parametrize(("born_on", "why"), [("2026-06-16", "in_future"), ("1899-12-31", "out_of_range")])
+def test_nobody_is_born_tomorrow_or_before_1900(world: World, born_on: str, why: str) -> None:
+    with nothing_changes():
+        assert fields(world.post("/accounts", {"born_on": born_on})) == [("born_on", why)]
+
+
 def test_an_adult_needs_none(world: World) -> None:
     assert world.post("/accounts", {"born_on": "2008-06-15", "guardian_consent": True}).status_code == 201
     assert rows("SELECT born_on, guardian_consent_at FROM holder") == [(date(2008, 6, 15), None)]

@@ -140,7 +140,9 @@ def test_a_statement_adds_up(world: World) -> None:
     assert (year["start"], year["end"], june["end"]) == ("2026-01-01", "2026-07-15", "2026-06-30")
 
 
-@pytest.mark.parametrize("period", ["2026-13", "2026-1", "0000", "last", "2026-07", "2027", "２０２６"])
+@pytest.mark.parametrize(
+    "period", ["2026-13", "2026-1", "0001", "1899", "last", "2026-07", "2027", "２０２６"]
+)
 def test_what_is_no_period_or_has_not_begun_is_not_there(world: World, period: str) -> None:
     world.open()
     assert code(world.get(f"/statements/{period}")) == (404, "not_found")

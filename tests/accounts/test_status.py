@@ -105,6 +105,15 @@ def test_death_freezes_until_the_record_is_corrected(world: World) -> None:
     assert rows("SELECT deceased_on FROM holder") == [(None,)]
 
 
+def test_nobody_died_tomorrow(world: World) -> None:
+    account = world.open()
+    deceased = {"reason_code": "deceased", "reason": "?", "deceased_on": "2026-06-16"}
+    with nothing_changes():
+        assert fields(world.operate(f"/accounts/{account}/freeze", deceased)) == [
+            ("deceased_on", "in_future")
+        ]
+
+
 def test_the_preview_says_what_closing_then_does(world: World) -> None:
     account = world.open()
     world.earn(account, 5000)
