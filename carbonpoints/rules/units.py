@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any, Never
-
-import pint
 
 from carbonpoints.rules.language import (
     Expression,
@@ -62,7 +61,11 @@ _UNIT = re.compile(r"(?:1|[A-Za-z]\w*)(?:[*/][A-Za-z]\w*)*", re.ASCII)
 _SIGN_WORDS = {"+": "added", "-": "subtracted", "compare": "compared", "in": "compared", "not in": "compared"}
 
 
+@cache
 def _registry() -> Any:
+    # Half a second that only a check needs: no process pays for it at its start.
+    import pint  # noqa: PLC0415
+
     registry: Any = pint.UnitRegistry(None, non_int_type=Fraction)
     for definition in SIZES:
         registry.define(definition)
@@ -71,7 +74,6 @@ def _registry() -> Any:
     return registry
 
 
-_REGISTRY = _registry()
 _NAMES = frozenset(definition.split(" ")[0] for definition in SIZES) | frozenset(COUNTS)
 
 
@@ -213,14 +215,14 @@ def _parsed(text: str) -> Any:
     for name in re.split(r"[*/]", compact):
         if name != "1" and name not in _NAMES:
             raise ValueError(f"{name!r} is no unit that is known here")
-    return _REGISTRY.parse_units(compact)
+    return _registry().parse_units(compact)
 
 
 _PLAIN = _parsed("1")
 
 
 def _written(unit: Any) -> str:
-    powers = sorted(_REGISTRY.Quantity(1, unit).unit_items())
+    powers = sorted(_registry().Quantity(1, unit).unit_items())
     above = [name for name, power in powers for _ in range(int(power))]
     below = [name for name, power in powers for _ in range(-int(power))]
     if not below:
@@ -235,7 +237,7 @@ def _said(unit: Any) -> str:
 def _ratio(unit: Any, other: Any) -> Fraction | None:
     if unit.dimensionality != other.dimensionality:
         return None
-    return Fraction(_REGISTRY.convert(Fraction(1), unit, other))
+    return Fraction(_registry().convert(Fraction(1), unit, other))
 
 
 def _exact(ratio: Fraction) -> Decimal | None:
