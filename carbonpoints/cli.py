@@ -8,9 +8,11 @@ from flask import Flask
 from carbonpoints.behaviours.feed_commands import feed_cli
 from carbonpoints.core.openapi import openapi_cli
 from carbonpoints.core.translations import translations_cli
+from carbonpoints.ledger.commands import ledger_cli
 from carbonpoints.rules.commands import catalogue_cli
+from carbonpoints.samples.commands import sample_cli
 
-GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli, catalogue_cli, feed_cli)
+GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli, catalogue_cli, feed_cli, ledger_cli, sample_cli)
 
 
 def register_commands(app: Flask) -> None:
