@@ -56,9 +56,9 @@ def read_upload(request: Request, folder: Path) -> Iterator[Upload]:
             silent=False,
         )
         _, form, parts = parser.parse_from_environ(request.environ)
-        wrong = [FieldError(name, "not_a_file", "Expected a file.") for name in form]
+        wrong = [FieldError(name or "", "not_a_file", "Expected a file.") for name in form]
         wrong += [
-            FieldError(name, "given_twice", "Expected one file.")
+            FieldError(name or "", "given_twice", "Expected one file.")
             for name, all_ in parts.lists()
             if len(all_) > 1
         ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import redis
 import structlog
 from flask import Response, current_app, jsonify, render_template
-from marshmallow import fields
+from marshmallow import fields, validate
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +28,7 @@ REFERENCE_CSP = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 REDIS_TIMEOUT_S = 1
+CLOCK_MIN, CLOCK_MAX = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger()
 
@@ -56,7 +57,11 @@ class Ready(Schema):
 class ClockSetting(Schema):
     """Where the clock is to stand."""
 
-    fixed_at = fields.AwareDateTime(required=True, metadata={"example": "2026-03-01T09:00:00+08:00"})
+    fixed_at = fields.AwareDateTime(
+        required=True,
+        validate=validate.Range(min=CLOCK_MIN, max=CLOCK_MAX),
+        metadata={"example": "2026-03-01T09:00:00+08:00"},
+    )
 
 
 class ClockState(Schema):

@@ -1,0 +1,128 @@
+"""One request for every operation that needs a token, which its rightful caller may make.
+
+A route that is not here fails the test that compares this table with the app's routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from carbonpoints.core.roles import Role
+
+OWNER, STRANGER, FOREIGNER = "OWNER", "STRANGER", "FOREIGNER"
+"""Two customers of one bank and a customer of another."""
+SOURCE = "urn:zhangye:core-banking"
+STAFF_SUBJECT = "somebody"
+
+EVENT = {
+    "specversion": "1.0",
+    "id": "walks-of-all-routes",
+    "source": SOURCE,
+    "type": "carbonpoints.behaviour.non_cash_payment",
+    "subject": f"CUSTOMER_REF:{OWNER}",
+    "time": "2026-06-15T11:00:00+08:00",
+    "data": {
+        "transaction_reference": "T-1",
+        "payment_channel": "qr",
+        "amount_minor": 1850,
+        "currency": "CNY",
+        "payee_hash": "payee",
+    },
+}
+REASON = {"reason_code": "customer_request", "reason": "asked for"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """How `role` calls one operation. `names` is False where a request names nothing that belongs to anybody."""
+
+    role: Role
+    json: Any = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    uploads: bool = False
+    names: bool = True
+    before: tuple[str, ...] = ()
+
+    def body(self) -> dict[str, Any]:
+        """Arguments of the test client."""
+        if self.uploads:
+            return {"data": {"file": (BytesIO(b"any file"), "day.csv")}}
+        return {"json": self.json} if self.json is not None else {}
+
+
+_CASE = {"purpose": "case:1"}
+_KEY = {"Idempotency-Key": "walks-of-all-routes"}
+_ACCOUNT = {"account_id": "{account_id}"}
+
+CALLS: dict[str, Call] = {
+    "accounts.open_account": Call(Role.CUSTOMER, {}, names=False),
+    "accounts.open_enterprise": Call(
+        Role.OPERATIONS, {"name": "Tencent", "uscc": "9144030071526726XG"}, names=False
+    ),
+    "accounts.get_own_account": Call(Role.CUSTOMER, names=False),
+    "accounts.get_account": Call(Role.CUSTOMER),
+    "accounts.freeze_account": Call(
+        Role.OPERATIONS, {"reason_code": "fraud_suspected", "reason": "asked for"}
+    ),
+    "accounts.unfreeze_account": Call(
+        Role.OPERATIONS,
+        {"reason_code": "resolved", "reason": "asked for"},
+        before=("accounts.freeze_account",),
+    ),
+    "accounts.preview_closure": Call(Role.CUSTOMER),
+    "accounts.close_account": Call(Role.CUSTOMER, REASON, headers=_KEY),
+    "accounts.list_identifiers": Call(Role.CUSTOMER),
+    "accounts.add_identifier": Call(Role.CORE_BANKING, {"scheme": "CUSTOMER_REF", "value": "OWNER-2"}),
+    "accounts.list_linked_accounts": Call(Role.CUSTOMER),
+    "accounts.link_account": Call(Role.CORE_BANKING, {"bank_account": "6222", "relation": "owner"}),
+    "accounts.list_consents": Call(Role.CUSTOMER),
+    "accounts.give_consent": Call(
+        Role.CUSTOMER, {"source": "payments", "text_version": "2026-01", "channel": "app"}
+    ),
+    "accounts.withdraw_consent": Call(Role.CUSTOMER, {"channel": "app"}),
+    "accounts.merge_accounts": Call(
+        Role.OPERATIONS, {"into_account_id": "{into_account_id}", "reason": "the same person"}, headers=_KEY
+    ),
+    "accounts.unmerge_accounts": Call(
+        Role.OPERATIONS,
+        {"reason": "not the same person"},
+        headers={"Idempotency-Key": "walks-of-all-routes-back"},
+        before=("accounts.merge_accounts",),
+    ),
+    "accounts.list_transactions": Call(Role.CUSTOMER, query=_ACCOUNT),
+    "accounts.get_statement": Call(Role.CUSTOMER, query=_ACCOUNT),
+    "catalogue.list_factors": Call(Role.CUSTOMER, names=False),
+    "catalogue.get_factor": Call(Role.CUSTOMER),
+    "catalogue.list_behaviours": Call(Role.CUSTOMER, names=False),
+    "catalogue.get_behaviour": Call(Role.CUSTOMER),
+    "catalogue.list_rules": Call(Role.CUSTOMER, names=False),
+    "catalogue.get_rule": Call(Role.CUSTOMER),
+    "events.post_events": Call(
+        Role.CORE_BANKING, EVENT, content_type="application/cloudevents+json", names=False
+    ),
+    "events.find_event": Call(Role.CORE_BANKING, query={"source": SOURCE, "id": "{event_source_id}"}),
+    "events.get_event": Call(Role.CUSTOMER),
+    "events.get_award": Call(Role.CUSTOMER),
+    "events.get_tasks": Call(Role.CUSTOMER, query=_ACCOUNT),
+    "feeds.post_file": Call(Role.CORE_BANKING, uploads=True),
+    "feeds.get_job": Call(Role.CORE_BANKING),
+    "feeds.get_refused": Call(Role.CORE_BANKING),
+    "test_clock.read_clock": Call(Role.OPERATIONS, names=False),
+    "test_clock.set_clock": Call(Role.OPERATIONS, {"fixed_at": "2026-06-15T12:00:00+08:00"}, names=False),
+    "test_clock.release_clock": Call(Role.OPERATIONS, names=False),
+}
+
+PATHS: dict[str, dict[str, str]] = {
+    "catalogue.get_factor": {"code": "BUS_EV_SZ"},
+    "catalogue.get_behaviour": {"code": "bus_trip"},
+    "catalogue.get_rule": {"code": "bus_trip"},
+    "feeds.post_file": {"profile": "sample_bank_day"},
+    "accounts.withdraw_consent": {"source": "payments"},
+    "accounts.get_statement": {"period": "2026-06"},
+}
+"""Values of a route's places that stand for no account, event or job of the world."""
