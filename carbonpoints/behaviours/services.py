@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import psycopg
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
@@ -101,7 +102,7 @@ def decide_placed(
                 receipts, books = decide(session, delivery, candidates)
                 finish(session, receipts)
                 return receipts, books
-        except IntegrityError:
+        except (IntegrityError, psycopg.IntegrityError):
             if attempt == ATTEMPTS:
                 raise
             for candidate in candidates:

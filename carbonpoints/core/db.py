@@ -79,7 +79,7 @@ def transaction() -> Iterator[Session]:
     try:
         yield session
         session.commit()
-    except OperationalError as error:
+    except (OperationalError, psycopg.OperationalError) as error:
         session.rollback()
         if is_lock_failure(error):
             raise Busy from error
@@ -102,9 +102,13 @@ def reading() -> Iterator[Session]:
             session.rollback()
 
 
-def is_lock_failure(error: DBAPIError) -> bool:
-    """Whether the database gave up waiting for a lock (55P03) or broke a deadlock (40P01)."""
-    return isinstance(error.orig, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
+def is_lock_failure(error: DBAPIError | psycopg.Error) -> bool:
+    """Whether the database gave up waiting for a lock (55P03) or broke a deadlock (40P01).
+
+    What runs on `raw_connection` raises psycopg's own errors, everything else SQLAlchemy's around them.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
 
 
 def raw_connection(session: Session) -> psycopg.Connection[Any]:
