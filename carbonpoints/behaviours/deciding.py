@@ -185,7 +185,8 @@ def _judge(
         return Disposition.INELIGIBLE, problem, 0, 0, {"reason": problem}
     usage = work.usage.get(candidate.account_id)
     if usage is None:
-        usage = work.usage[candidate.account_id] = UsageBook()
+        usage = UsageBook(secret=work.delivery.identity_key)
+        work.usage[candidate.account_id] = usage
     outcome = candidate.compiled.settle(candidate.assessment, usage, candidate.local_date)
     if outcome.reason is not None:
         disposition = Disposition.INELIGIBLE

@@ -100,18 +100,19 @@ def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEve
         if compiled is not None:
             candidate.assessment = compiled.assess(compiled.values(event.data))
             if candidate.assessment.reason is None:
-                candidate.claim = _claim(key, compiled, candidate)
+                candidate.claim = _claim(delivery, compiled, candidate)
     return candidates
 
 
-def _claim(key: bytes, compiled: CompiledRule, candidate: Candidate) -> Claim | None:
+def _claim(delivery: Delivery, compiled: CompiledRule, candidate: Candidate) -> Claim | None:
     """Return the act this event would claim, or None where a field that identifies it is missing."""
     definition = compiled.behaviour.claim
     data = candidate.event.data
     parts = [str(data.get(code, "")) for code in definition.fields]
     if not all(parts):
         return None
-    fingerprint = identity_hash(key, "claim", definition.act, *parts)
+    bank = str(delivery.programme.bank_id)
+    fingerprint = identity_hash(delivery.identity_key, "claim", bank, definition.act, *parts)
     if not definition.interval or candidate.assessment is None:
         return Claim(fingerprint, None, None)
     start, end = (candidate.assessment.values.get(code) for code in definition.interval)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate
 from carbonpoints.core.arrays import of_numbers, of_texts, of_times
-from carbonpoints.core.db import raw_connection
+from carbonpoints.core.db import raw_connection, settings
 from carbonpoints.rules.usage import UsageBook, UsageRow, period_start
 
 LOAD = """
@@ -41,6 +41,7 @@ def load(
 def load_ranges(session: Session, account_ids: Sequence[int], ranges: Ranges) -> dict[int, UsageBook]:
     """Return the usage in these periods, by account; an account without any is absent."""
     books: dict[int, UsageBook] = {}
+    secret = settings().identity_key
     if not ranges or not account_ids:
         return books
     keys = list(ranges)
@@ -58,7 +59,7 @@ def load_ranges(session: Session, account_ids: Sequence[int], ranges: Ranges) ->
     for account_id, scope, period, start, awards, reduction_mg, amount_millicredits, tallies in rows:
         book = books.get(account_id)
         if book is None:
-            book = books[account_id] = UsageBook()
+            book = books[account_id] = UsageBook(secret=secret)
         book.rows[scope, period, start] = UsageRow(awards, reduction_mg, amount_millicredits, tallies)
     return books
 

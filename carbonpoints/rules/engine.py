@@ -104,7 +104,7 @@ class Counter:
             return 0
         if self.definition.measure.startswith("distinct:"):
             return len(set().union(*tallies))
-        party = self.party(values)
+        party = usage.pseudonym(self.party(values))
         total: Decimal | int = 0
         for tally in tallies:
             amount = tally.get(party, 0)
@@ -230,7 +230,8 @@ class CompiledRule:
                 for counter in self.counters:
                     if counter.period == period:
                         values = assessment.values
-                        row.tally(counter.code, counter.party(values), counter.amount(values))
+                        party = usage.pseudonym(counter.party(values))
+                        row.tally(counter.code, party, counter.amount(values))
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
         return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)
 

@@ -64,7 +64,7 @@ def evaluate_sample(
             for no in range(stand):
                 row.tally(counter.code, f"party {no}", 1)
         else:
-            row.tally(counter.code, counter.party(values), stand)
+            row.tally(counter.code, usage.pseudonym(counter.party(values)), stand)
     return compiled.settle(compiled.assess({**compiled.blank, **values}), usage, day)
 
 

@@ -13,7 +13,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
+from carbonpoints.core.crypto import SUITE
+
 PERIODS = ("day", "month", "year")
+PSEUDONYM_BYTES = 8
+"""Enough to tell the parties of one account apart."""
 Key = tuple[str, str, date]
 """(scope, period, first day of the period)."""
 
@@ -29,6 +33,11 @@ def period_start(period: str, day: date) -> date:
 def period_starts(periods: tuple[str, ...], day: date) -> tuple[tuple[str, date], ...]:
     """Return each period with its first day."""
     return tuple((period, period_start(period, day)) for period in periods)
+
+
+@lru_cache(maxsize=16_384)
+def _pseudonym(secret: bytes, party: str) -> str:
+    return SUITE.mac(secret, b"party\x1f" + party.encode())[:PSEUDONYM_BYTES].hex()
 
 
 @dataclass(slots=True)
@@ -66,10 +75,19 @@ class UsageRow:
 
 @dataclass(slots=True)
 class UsageBook:
-    """The usage rows of one account."""
+    """The usage rows of one account.
 
+    `secret` keys the pseudonyms under which counters tally parties: what an event says stays in its payload
+    (M15).
+    """
+
+    secret: bytes = b""
     rows: dict[Key, UsageRow] = field(default_factory=dict)
     touched: set[Key] = field(default_factory=set)
+
+    def pseudonym(self, party: str) -> str:
+        """Return what stands for a party in the tallies; empty text, for all together, stays empty."""
+        return _pseudonym(self.secret, party) if party else ""
 
     def row(self, scope: str, period: str, start: date) -> UsageRow:
         """Return the row for reading; an absent one is empty."""
