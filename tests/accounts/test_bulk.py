@@ -26,8 +26,7 @@ from carbonpoints.core.db import reading, transaction
 from carbonpoints.core.errors import InvalidRequest, NotFound
 from carbonpoints.core.ids import account_public_id, parse_account_id
 from carbonpoints.ledger.reconcile import check
-from tests.accounts.test_status import CLOSE
-from tests.accounts.world import NOW, World, nothing_changes, ok, rows
+from tests.accounts.world import CLOSE, NOW, World, nothing_changes, ok, rows
 
 EARLIER = NOW - timedelta(days=100)
 

@@ -12,10 +12,7 @@ from werkzeug.test import TestResponse
 
 from carbonpoints.core.db import reading
 from carbonpoints.ledger.reconcile import check
-from tests.accounts.test_identifiers import identifier
-from tests.accounts.test_linking import link
-from tests.accounts.test_status import CLOSE, FREEZE
-from tests.accounts.world import World, code, ok, rows
+from tests.accounts.world import CLOSE, FREEZE, World, code, identifier, link, ok, rows
 
 MERGE = {"reason": "the same person opened two"}
 ROUNDS = 5

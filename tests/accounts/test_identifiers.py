@@ -10,13 +10,9 @@ from carbonpoints.core.clock import clock_at
 from carbonpoints.core.db import reading
 from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.roles import Role
-from tests.accounts.world import NOW, World, code, fields, nothing_changes, ok, rows
+from tests.accounts.world import NOW, World, code, fields, identifier, nothing_changes, ok, rows
 
 LATER = NOW + timedelta(days=1)
-
-
-def identifier(value: str, **more: Any) -> dict[str, Any]:
-    return {"scheme": "CUSTOMER_REF", "value": value, **more}
 
 
 def whose(world: World, subject: str, *, days: int = 2) -> str | None:

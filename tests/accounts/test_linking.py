@@ -3,13 +3,7 @@ from __future__ import annotations
 from carbonpoints.accounts.access import resolve_subjects
 from carbonpoints.core.db import reading
 from carbonpoints.core.ids import parse_account_id
-from tests.accounts.world import NOW, World, code, nothing_changes, ok, rows
-
-NUMBER = "6222020200012345678"
-
-
-def link(relation: str = "owner", number: str = NUMBER) -> dict[str, str]:
-    return {"bank_account": number, "relation": relation}
+from tests.accounts.world import BANK_ACCOUNT, NOW, World, code, link, nothing_changes, ok, rows
 
 
 def test_a_linked_account_is_shown_masked(world: World) -> None:
@@ -25,7 +19,7 @@ def test_a_linked_account_is_shown_masked(world: World) -> None:
     assert ok(world.get(f"/accounts/{account}/linked-accounts"))["items"] == [shown]
     assert rows("SELECT kind, account_seq FROM decision ORDER BY 2") == [(1, 1), (5, 2)]
     kept = repr(rows("SELECT * FROM linked_account") + rows("SELECT * FROM identity_bank_account"))
-    assert NUMBER not in kept
+    assert BANK_ACCOUNT not in kept
 
 
 def test_linking_again_changes_nothing(world: World) -> None:
@@ -56,7 +50,7 @@ def test_an_act_counts_for_who_acted_else_for_the_owner(world: World) -> None:
     ok(world.core(f"/accounts/{owner}/linked-accounts", link()))
     ok(world.core(f"/accounts/{user}/linked-accounts", link("authorised_user")))
     ok(world.core(f"/accounts/{user}/linked-accounts", link("authorised_user", "only-a-user")))
-    subject = f"BANK_ACCOUNT:{NUMBER}"
+    subject = f"BANK_ACCOUNT:{BANK_ACCOUNT}"
     asked = [
         subject,
         f"{subject}#C1",

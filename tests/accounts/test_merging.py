@@ -1,44 +1,44 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from carbonpoints.accounts.merging import receive_transfer, still_there
 from carbonpoints.core import outbox
 from carbonpoints.core.clock import clock_at
-from carbonpoints.core.db import reading, transaction
+from carbonpoints.core.db import reading
 from carbonpoints.core.ids import parse_account_id
 from carbonpoints.core.roles import Role
 from carbonpoints.ledger.book import Book, Parcel
 from carbonpoints.ledger.chart import Kind, Unit
 from carbonpoints.ledger.lots import Lot
 from carbonpoints.ledger.reconcile import check
-from tests.accounts.test_status import CLOSE, FREEZE, hold
-from tests.accounts.world import EXPIRES_ON, NOW, World, code, nothing_changes, ok, rows
+from tests.accounts.world import (
+    CLOSE,
+    EXPIRES_ON,
+    FREEZE,
+    NOW,
+    World,
+    code,
+    hold,
+    link,
+    nothing_changes,
+    ok,
+    rows,
+)
 
 KEY = "merge-0001"
 BACK = "merge-0002"
 REASON = {"reason": "the same person opened two"}
-NUMBER = "6222020200012345678"
 SOONER = date(2026, 12, 31)
 
 
 def deliver() -> int:
-    """Deliver what waits in the outbox, each message twice, as may happen; returns how many."""
-    messages = rows(
-        "SELECT account_id, account_seq, message_no, topic, body FROM outbox_message "
-        "WHERE delivered_at IS NULL ORDER BY 1, 2, 3"
-    )
-    for row in messages:
-        message = outbox.Message(*row)
-        receive_transfer(message)
-        receive_transfer(message)
-    with transaction() as session:
-        session.execute(text("UPDATE outbox_message SET delivered_at = now()"))
-    return len(messages)
+    """Deliver what waits in the outbox; returns how many messages left."""
+    return sum(outbox.deliver_bucket(bucket, owner="test") for bucket in outbox.waiting_buckets())
 
 
 def merge(world: World, source: str, target: str, **options: Any) -> Any:
@@ -91,14 +91,23 @@ def test_a_merge_moves_lots_with_their_expiry_once_the_outbox_delivers(
     proven()
 
 
+def test_a_message_delivered_again_changes_nothing(world: World, pair: tuple[str, str]) -> None:
+    ok(merge(world, *pair))
+    ((account_id, account_seq, topic, body),) = rows(
+        "SELECT account_id, account_seq, topic, body FROM outbox_message"
+    )
+    message = outbox.Message(account_id, account_seq, 0, topic, body)
+    receive_transfer(message)
+    with nothing_changes():
+        receive_transfer(message)
+    with nothing_changes(), pytest.raises(outbox.PermanentFailure):
+        receive_transfer(replace(message, body={**body, "to_account_id": 1}))
+
+
 def test_both_customer_numbers_then_open_the_one_account(world: World, pair: tuple[str, str]) -> None:
     source, target = pair
-    ok(world.core(f"/accounts/{source}/linked-accounts", {"bank_account": NUMBER, "relation": "owner"}))
-    ok(
-        world.core(
-            f"/accounts/{target}/linked-accounts", {"bank_account": NUMBER, "relation": "authorised_user"}
-        )
-    )
+    ok(world.core(f"/accounts/{source}/linked-accounts", link()))
+    ok(world.core(f"/accounts/{target}/linked-accounts", link("authorised_user")))
     ok(merge(world, source, target))
     for subject in ("C1", "C2"):
         assert ok(world.get("/accounts/mine", subject=subject))["account_id"] == target
@@ -112,12 +121,8 @@ def test_both_customer_numbers_then_open_the_one_account(world: World, pair: tup
 
 def test_unmerging_moves_back_what_is_still_there(world: World, pair: tuple[str, str]) -> None:
     source, target = pair
-    ok(world.core(f"/accounts/{source}/linked-accounts", {"bank_account": NUMBER, "relation": "owner"}))
-    ok(
-        world.core(
-            f"/accounts/{target}/linked-accounts", {"bank_account": NUMBER, "relation": "authorised_user"}
-        )
-    )
+    ok(world.core(f"/accounts/{source}/linked-accounts", link()))
+    ok(world.core(f"/accounts/{target}/linked-accounts", link("authorised_user")))
     merge_no = ok(merge(world, source, target))["merge_no"]
     deliver()
     hold(world, target, 900)

@@ -4,31 +4,14 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.core.clock import clock_at
-from carbonpoints.core.db import transaction
-from carbonpoints.core.ids import parse_account_id
 from carbonpoints.core.roles import Role
-from carbonpoints.ledger import flows
-from carbonpoints.ledger.book import Moment
 from carbonpoints.ledger.errors import AccountNotOpen
-from carbonpoints.ledger.posting import open_books, write_books
-from tests.accounts.world import NOW, World, code, fields, nothing_changes, ok, rows
+from tests.accounts.conftest import seed
+from tests.accounts.world import CLOSE, FREEZE, World, code, fields, hold, nothing_changes, ok, rows
 
-FREEZE = {"reason_code": "fraud_suspected", "reason": "three devices in an hour"}
 UNFREEZE = {"reason_code": "resolved", "reason": "the customer proved who they are"}
-CLOSE = {"reason_code": "customer_request", "reason": "moves away"}
 KEY = "close-0001"
-
-
-def hold(world: World, account: str, amount_millicredits: int) -> int:
-    account_id = parse_account_id(account)
-    with transaction() as session:
-        moment = Moment.at(NOW, programme_settings(session, world.programme_id).calendar)
-        book = open_books(session, [account_id])[account_id]
-        seq = flows.hold(book, moment, reference="order-1", amount_millicredits=amount_millicredits)
-        write_books(session, [book])
-    return seq
 
 
 def test_freezing_and_unfreezing_keep_their_reasons_in_order(world: World) -> None:
@@ -84,6 +67,21 @@ def test_only_operations_freeze(world: World, action: str, role: Role) -> None:
     with nothing_changes():
         answer = world.post(f"/accounts/{account}/{action}", FREEZE, role=role)
     assert code(answer) == (403, "insufficient_scope")
+
+
+def test_another_bank_s_operations_find_no_such_account(world: World) -> None:
+    account = world.open()
+    seed("other", "https://other.example")
+    with nothing_changes():
+        for action, body in (
+            ("freeze", FREEZE),
+            ("close", CLOSE),
+            ("merges", {"into_account_id": account, "reason": "?"}),
+        ):
+            answer = world.operate(
+                f"/accounts/{account}/{action}", body, key=KEY, issuer="https://other.example"
+            )
+            assert code(answer) == (404, "not_found")
 
 
 def test_a_reason_is_needed_and_its_code_is_one_of_the_list(world: World) -> None:

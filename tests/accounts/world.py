@@ -28,7 +28,11 @@ NOW = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
 """Noon in Zhangye."""
 ISSUER = "https://bank.example/gansu"
 TEXT_VERSION = "2026-01"
+BANK_ACCOUNT = "6222020200012345678"
 EXPIRES_ON = date(2028, 6, 30)
+
+FREEZE = {"reason_code": "fraud_suspected", "reason": "three devices in an hour"}
+CLOSE = {"reason_code": "customer_request", "reason": "moves away"}
 
 TABLES = """
 SELECT table_name FROM information_schema.tables
@@ -128,6 +132,24 @@ class World:
                 **options,
             )
             write_books(session, [book])
+
+
+def hold(world: World, account: str, amount_millicredits: int) -> int:
+    account_id = parse_account_id(account)
+    with transaction() as session:
+        moment = Moment.at(NOW, programme_settings(session, world.programme_id).calendar)
+        book = open_books(session, [account_id])[account_id]
+        seq = flows.hold(book, moment, reference="order-1", amount_millicredits=amount_millicredits)
+        write_books(session, [book])
+    return seq
+
+
+def identifier(value: str, **more: Any) -> dict[str, Any]:
+    return {"scheme": "CUSTOMER_REF", "value": value, **more}
+
+
+def link(relation: str = "owner", number: str = BANK_ACCOUNT) -> dict[str, str]:
+    return {"bank_account": number, "relation": relation}
 
 
 def ok(answer: TestResponse) -> dict[str, Any]:
