@@ -61,5 +61,7 @@ class Candidate:
     account_id: int = 0
     is_new: bool = True
     """Whether this delivery was the first to claim the event's identity."""
+    claimed_by: int = 0
+    """The other account that holds the event's identity, or 0: it answers for the event."""
     is_claimed_elsewhere: bool = False
     detail: str = ""

@@ -81,7 +81,9 @@ def decide(
         moment=moment,
         books=books,
         consents=consents_in_force(session, account_ids),
-        known=find_events(session, [(c.account_id, c.event_hash) for c in placed if not c.is_new]),
+        known=find_events(
+            session, [(c.claimed_by or c.account_id, c.event_hash) for c in placed if not c.is_new]
+        ),
         usage=usage_store.load(session, account_ids, placed),
         payloads=[],
     )
@@ -102,6 +104,8 @@ def _decide_one(work: Work, candidate: Candidate) -> Receipt:
     known = work.known.get(candidate.event_hash)
     if known is not None:
         return _answer_known(candidate, known)
+    if candidate.claimed_by:
+        return Receipt(candidate.event_hash, Disposition.CONFLICT, candidate.account_id, 0, 0, 0, None)
     book = work.books.get(candidate.account_id)
     if book is None:
         candidate.undecided = Disposition.UNKNOWN_ACCOUNT

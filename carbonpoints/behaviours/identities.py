@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate, Delivery
-from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.core.arrays import of_bytes, of_numbers, of_times
 from carbonpoints.core.db import raw_connection
 
@@ -52,8 +51,8 @@ RELEASE_ACTS = "DELETE FROM identity_claim WHERE (fingerprint, event_hash) IN (S
 def claim_events(session: Session, candidates: Sequence[Candidate]) -> None:
     """Claim the identity of each event for its account.
 
-    Marks a candidate whose identity was claimed before as not new, and as a conflict where another account
-    holds it.
+    Marks a candidate whose identity was claimed before as not new, and names the account that holds it where that
+    is another: the event was decided there, or is a conflict.
     """
     if not candidates:
         return
@@ -74,7 +73,7 @@ def claim_events(session: Session, candidates: Sequence[Candidate]) -> None:
         if owner is not None:
             candidate.is_new = False
             if owner != candidate.account_id:
-                candidate.undecided = Disposition.CONFLICT
+                candidate.claimed_by = owner
 
 
 def claim_acts(session: Session, candidates: Sequence[Candidate], key_version: int) -> None:
@@ -120,9 +119,7 @@ def release_acts(session: Session, candidates: Sequence[Candidate]) -> None:
 
 def remember_undecided(session: Session, delivery: Delivery, candidates: Sequence[Candidate]) -> None:
     """Keep what may be kept of events that were not decided: keyed identity, source, reason and time (M11)."""
-    kept = {
-        c.event_hash: c for c in candidates if c.undecided is not None and c.undecided != Disposition.CONFLICT
-    }
+    kept = {c.event_hash: c for c in candidates if c.undecided is not None}
     if not kept:
         return
     rows = [kept[event_hash] for event_hash in sorted(kept)]

@@ -139,7 +139,7 @@ def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate])
             candidate.undecided = Disposition.NO_CONSENT
     placed = [candidate for candidate in open_ones if candidate.undecided is None]
     claim_events(session, placed)
-    claim_acts(session, [c for c in placed if c.claim and c.undecided is None], delivery.key_version)
+    claim_acts(session, [c for c in placed if c.claim and not c.claimed_by], delivery.key_version)
     remember_undecided(session, delivery, [c for c in candidates if c.undecided is not None])
 
 

@@ -47,6 +47,21 @@ def test_the_same_event_for_another_account_is_a_conflict(world: World, session:
     assert (rows(session, "entry"), rows(session, "decision")) == before
 
 
+def test_an_event_sent_again_after_its_customer_moved_to_another_account_is_a_duplicate(
+    world: World, session: Session
+) -> None:
+    first = world.one("non_cash_payment", payment("T-1"), event_id="E-1")
+    session.execute(
+        text("UPDATE identity_holder SET account_id = :new WHERE account_id = :old"),
+        {"new": world.accounts["C2"], "old": world.accounts["C1"]},
+    )
+    session.commit()
+    before = rows(session, "entry"), rows(session, "decision")
+    again = world.one("non_cash_payment", payment("T-1"), event_id="E-1")
+    assert (again.disposition.code, again.account_seq) == ("duplicate", first.account_seq)
+    assert (rows(session, "entry"), rows(session, "decision")) == before
+
+
 def test_revisions_are_stale_or_not_enabled(world: World, session: Session) -> None:
     world.one("non_cash_payment", payment("T-1"), event_id="E-1", revision=3)
     before = rows(session, "decision")
