@@ -31,11 +31,14 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "unacked_restore_interval": RESTORE_INTERVAL_S,
             "unacked_restore_throttle": 1,
             "socket_connect_timeout": 2,
+            # A nudge gives up at once; a worker tries for ever, by the setting above.
+            "max_retries": 0,
         },
         "task_default_queue": QUEUE,
         "task_create_missing_queues": False,
