@@ -19,14 +19,14 @@ class Sentence(NamedTuple):
 
 NOTHING: dict[Disposition, Sentence] = {
     Disposition.ACCOUNT_FROZEN: Sentence("the account was frozen", "账户处于冻结状态"),
-    Disposition.ACCOUNT_CLOSED: Sentence("the account was closed", "账户已关闭"),
+    Disposition.ACCOUNT_CLOSED: Sentence("the account was closed", "账户已销户"),
     Disposition.TOO_LATE: Sentence(
         "it arrived after the time for late reports", "上报时间超过允许的延迟期限"
     ),
     Disposition.CLAIMED_ELSEWHERE: Sentence(
         "the same act had been reported before under another event", "同一行为此前已由另一事件申报"
     ),
-    Disposition.BUDGET_EXHAUSTED: Sentence("the programme's budget was used up", "项目预算已用完"),
+    Disposition.BUDGET_EXHAUSTED: Sentence("the programme's budget was used up", "碳普惠项目预算已用完"),
     Disposition.UNDER_REVIEW: Sentence("it is under review", "该事件正在核查"),
 }
 PROBLEMS: dict[str, Sentence] = {
@@ -54,7 +54,7 @@ UNDECIDED: dict[Disposition, Sentence] = {
     ),
     Disposition.INVALID: Sentence("Nothing was decided: a field was wrong.", "未作处理:字段有误。"),
     Disposition.CORRECTION_NOT_ENABLED: Sentence(
-        "Nothing was decided: corrections and reversals are not enabled.", "未作处理:尚未启用更正与撤销。"
+        "Nothing was decided: corrections and reversals are not enabled.", "未作处理:尚未启用更正与冲正。"
     ),
 }
 

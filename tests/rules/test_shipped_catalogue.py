@@ -93,6 +93,12 @@ def test_a_rule_says_what_is_a_parameter_and_what_an_estimate(rule: RuleDefiniti
 
 
 @each_rule
+def test_no_chinese_sentence_is_broken_by_a_line_end(rule: RuleDefinition):
+    for text in (rule.title_zh, rule.basis_zh, *(condition.text_zh for condition in rule.eligibility)):
+        assert re.search(r"[^\x00-\x7f] [^\x00-\x7f]", text) is None
+
+
+@each_rule
 def test_a_rule_bounds_what_one_account_can_get(rule: RuleDefinition):
     assert {"month", "day"} & {cap.window for cap in rule.caps}
     assert rule.expiry_months == 24
