@@ -147,6 +147,8 @@ class PlainAccount:
             lot.left -= part
             amount -= part
             self._given_back(lot, part, grace_days, label)
+        if not taken:
+            del self.captures[capture]
 
     def _given_back(self, lot: PlainLot, amount: int, grace_days: int, label: int) -> None:
         amount = self._settle(lot, amount)

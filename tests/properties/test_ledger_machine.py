@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -29,13 +29,18 @@ from carbonpoints.ledger.lots import Award, Causes, trace_award
 from carbonpoints.ledger.queries import balances_of, read_balances
 from carbonpoints.ledger.reconcile import check
 from carbonpoints.ledger.seal import seal
-from tests.ledger.programmes import make_programme
+from tests.ledger.scenes import make_programme
 from tests.properties.ledger_model import PlainAccount
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CALENDAR = Calendar("UTC")
-AMOUNTS = st.integers(1, 60)
+AMOUNTS = st.integers(1, 12)
 GRACES = st.sampled_from([0, 0, 5])
+SPENDINGS = st.integers(1, 40)
+SHARES = st.none() | SPENDINGS
+"""Of what there is: all of it, or this many millicredits modulo the whole."""
+MOSTLY_FIRST = st.sampled_from([0, 0, 0, 0, 1])
+LIMITS = st.sampled_from([0, 8, 1_000_000, 1_000_000])
 
 
 class InMemory:
@@ -132,14 +137,15 @@ class InDatabase:
 class LedgerMachine(RuleBasedStateMachine):
     """Two accounts of one holder. A rule picks what it works on by an index into what there is."""
 
-    make_bench: ClassVar[Callable[[datetime], InMemory | InDatabase]] = InMemory
-
     def __init__(self) -> None:
         super().__init__()
         self.instant = START
-        self.bench = type(self).make_bench(START)
+        self.bench = self.make_bench()
         self.plain = [PlainAccount(START.date()), PlainAccount(START.date())]
         self.awards: list[list[int]] = [[], []]
+
+    def make_bench(self) -> InMemory | InDatabase:
+        return InMemory(START)
 
     def working(self, number: int) -> AbstractContextManager[Book]:
         self.instant += timedelta(seconds=1)
@@ -149,20 +155,27 @@ class LedgerMachine(RuleBasedStateMachine):
     def moment(self) -> Moment:
         return Moment.at(self.instant, CALENDAR)
 
-    @rule(days=st.integers(1, 40))
+    @initialize(amounts=st.lists(AMOUNTS, min_size=2, max_size=6))
+    def begin(self, amounts: list[int]) -> None:
+        for index, amount in enumerate(amounts):
+            self.earn(0, amount, index % 3, None, 1)
+
+    @rule(days=st.sampled_from([1, 5, 27, 31]))
     def pass_time(self, days: int) -> None:
         self.instant += timedelta(days=days)
         for plain in self.plain:
             plain.today = self.instant.date()
 
     @rule(
-        number=st.integers(0, 1),
+        number=MOSTLY_FIRST,
         amount=AMOUNTS,
         months=st.integers(0, 2),
-        pending_days=st.sampled_from([None, None, 1, 20]),
+        pending_days=st.sampled_from([None, None, 1, 5]),
         reduction_mg=st.integers(0, 5),
     )
-    def earn(self, number: int, amount: int, months: int, pending_days: int | None, reduction_mg: int) -> None:
+    def earn(
+        self, number: int, amount: int, months: int, pending_days: int | None, reduction_mg: int
+    ) -> None:
         plain = self.plain[number]
         expires_on = date(plain.today.year, plain.today.month, 28) + timedelta(days=31 * months)
         matures_on = None if pending_days is None else plain.today + timedelta(days=pending_days)
@@ -192,7 +205,7 @@ class LedgerMachine(RuleBasedStateMachine):
         plain.earn(seq, amount, expires_on, matures_on, reduction_mg)
         self.awards[number].append(seq)
 
-    @rule(number=st.integers(0, 1))
+    @rule(number=MOSTLY_FIRST)
     def sweep(self, number: int) -> None:
         with self.working(number) as book:
             flows.mature(book, self.moment)
@@ -200,7 +213,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.plain[number].mature()
         self.plain[number].expire()
 
-    @rule(number=st.integers(0, 1), amount=AMOUNTS)
+    @rule(number=MOSTLY_FIRST, amount=SPENDINGS)
     def hold(self, number: int, amount: int) -> None:
         plain = self.plain[number]
         with self.working(number) as book:
@@ -217,17 +230,17 @@ class LedgerMachine(RuleBasedStateMachine):
         return ordered[index % len(ordered)]
 
     @precondition(lambda self: self.plain[0].holds)
-    @rule(index=st.integers(0, 9), amount=st.none() | AMOUNTS)
-    def capture(self, index: int, amount: int | None) -> None:
+    @rule(index=st.integers(0, 9), share=SHARES)
+    def capture(self, index: int, share: int | None) -> None:
         plain = self.plain[0]
         hold_seq = self._pick(plain.holds, index)
+        held = plain.open_amount(hold_seq)
+        amount = None if share is None else 1 + share % held
         with self.working(0) as book:
-            if amount is not None and amount > plain.open_amount(hold_seq):
-                with pytest.raises(HoldExceeded):
-                    flows.capture(book, self.moment, hold_seq=hold_seq, amount_millicredits=amount)
-                return
+            with pytest.raises(HoldExceeded):
+                flows.capture(book, self.moment, hold_seq=hold_seq, amount_millicredits=held + 1)
             seq = flows.capture(book, self.moment, hold_seq=hold_seq, amount_millicredits=amount)
-        plain.capture(seq, hold_seq, plain.open_amount(hold_seq) if amount is None else amount)
+        plain.capture(seq, hold_seq, held if amount is None else amount)
 
     @precondition(lambda self: self.plain[0].holds)
     @rule(index=st.integers(0, 9), grace_days=GRACES)
@@ -240,30 +253,31 @@ class LedgerMachine(RuleBasedStateMachine):
         self.plain[0].release(hold_seq, grace_days, seq)
 
     @precondition(lambda self: self.plain[0].captures)
-    @rule(index=st.integers(0, 9), amount=st.none() | AMOUNTS, grace_days=GRACES)
-    def refund(self, index: int, amount: int | None, grace_days: int) -> None:
+    @rule(index=st.integers(0, 9), share=SHARES, grace_days=GRACES)
+    def refund(self, index: int, share: int | None, grace_days: int) -> None:
         plain = self.plain[0]
         capture_seq = self._pick(plain.captures, index)
         captured = sum(part for _, part in plain.captures[capture_seq])
+        amount = None if share is None else 1 + share % captured
         with self.working(0) as book:
             capture = self.bench.capture(book, capture_seq)
-            wanted = captured if amount is None else amount
-            if wanted > captured:
-                with pytest.raises(HoldExceeded):
-                    flows.refund(
-                        book, self.moment, capture=capture, amount_millicredits=wanted, grace_days=grace_days
-                    )
-                return
+            with pytest.raises(HoldExceeded):
+                flows.refund(
+                    book,
+                    self.moment,
+                    capture=capture,
+                    amount_millicredits=captured + 1,
+                    grace_days=grace_days,
+                )
             seq = flows.refund(
                 book, self.moment, capture=capture, amount_millicredits=amount, grace_days=grace_days
             )
-        plain.refund(capture_seq, wanted, grace_days, seq)
+        plain.refund(capture_seq, captured if amount is None else amount, grace_days, seq)
 
     @precondition(lambda self: any(self.awards))
-    @rule(index=st.integers(0, 9), limit=st.sampled_from([0, 20, 1_000_000]))
+    @rule(index=st.integers(0, 9), limit=LIMITS)
     def reverse(self, index: int, limit: int) -> None:
-        number = 0 if self.awards[0] else 1
-        award_seq = self._pick(self.awards[number], index)
+        number, award_seq = self._pick([(n, seq) for n in (0, 1) for seq in self.awards[n]], index)
         with self.working(number) as book:
             award = self.bench.award(book, award_seq)
             flows.reverse(book, self.moment, award=award, clawback_limit_millicredits=limit)
@@ -276,13 +290,18 @@ class LedgerMachine(RuleBasedStateMachine):
         amount = min(amount, self.plain[0].available)
         plain_parcels = self.plain[0].take_out(amount)
         parcels = [
-            Parcel(int(Unit.CREDIT), int(Kind.AVAILABLE), part, None, expires) for expires, part in plain_parcels
+            Parcel(int(Unit.CREDIT), int(Kind.AVAILABLE), part, None, expires)
+            for expires, part in plain_parcels
         ]
         transfer_id = uuid.uuid4()
         with self.working(0) as book:
             account_id = book.account_id
             transfers.transfer_out(
-                book, self.moment, transfer_id=transfer_id, counterpart_account_id=account_id + 1, parcels=parcels
+                book,
+                self.moment,
+                transfer_id=transfer_id,
+                counterpart_account_id=account_id + 1,
+                parcels=parcels,
             )
         with self.working(1) as book:
             seq = transfers.transfer_in(
@@ -309,7 +328,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def test_any_order_of_flows_in_memory() -> None:
     run_state_machine_as_test(
-        LedgerMachine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+        LedgerMachine, settings=settings(max_examples=300, stateful_step_count=50, deadline=None)
     )
 
 
@@ -318,7 +337,8 @@ def test_any_order_of_flows_through_the_database(session: Session, monkeypatch: 
     programme_id = make_programme(session)
 
     class InDatabaseMachine(LedgerMachine):
-        make_bench = staticmethod(lambda instant: InDatabase(session, programme_id, instant))
+        def make_bench(self) -> InDatabase:
+            return InDatabase(session, programme_id, START)
 
     run_state_machine_as_test(
         InDatabaseMachine,
