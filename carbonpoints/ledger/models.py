@@ -237,6 +237,7 @@ class TransferLeg(Model):
     __tablename__ = "transfer_leg"
     __table_args__ = (
         CheckConstraint("direction IN ('out','in')", name="direction"),
+        Index("ix_transfer_leg_sent_to", "counterpart_account_id", postgresql_where=text("direction = 'out'")),
         distributed_by("account"),
     )
 

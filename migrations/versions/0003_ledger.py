@@ -117,6 +117,7 @@ CREATE TABLE transfer_leg (
     CONSTRAINT pk_transfer_leg PRIMARY KEY (account_id, transfer_id, direction),
     CONSTRAINT ck_transfer_leg_direction CHECK (direction IN ('out','in'))
 );
+CREATE INDEX ix_transfer_leg_sent_to ON transfer_leg (counterpart_account_id) WHERE direction = 'out';
 
 CREATE TABLE unit (
     unit_id SMALLINT NOT NULL,
