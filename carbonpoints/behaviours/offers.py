@@ -47,7 +47,7 @@ class Task:
     grant_millicredits: int
     millicredits_per_mg: str
     posts_reduction: bool
-    """Whether awards post a certified reduction beside credits."""
+    """Whether awards post an estimated reduction beside credits."""
     expiry_months: int
     pending_days: int
     caps: Sequence[CapLeft]

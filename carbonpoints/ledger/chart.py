@@ -61,7 +61,7 @@ class Flow(IntEnum):
     EARN_PENDING = 2
     MATURE = 3
     QUANTIFY = 4
-    """Post the certified reduction of an award."""
+    """Post the quantified reduction of an award."""
     HOLD = 10
     CAPTURE = 11
     RELEASE = 12

@@ -124,7 +124,7 @@ def earn(
 
 
 def quantify(book: Book, moment: Moment, *, cause_seq: int, occurred_at: datetime, reduction_mg: int) -> None:
-    """Post the certified reduction of an award, in milligrams of CO2 equivalent."""
+    """Post the quantified reduction of an award, in milligrams of CO2 equivalent."""
     book.move(moment, cause_seq, occurred_at, QUANTIFY, lot_no=0, amount=reduction_mg)
 
 
