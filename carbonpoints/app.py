@@ -31,12 +31,12 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 def registrations(settings: Settings) -> Iterator[Registration]:
     """Every blueprint of the app, with the scope that each of its functions needs."""
-    yield HEALTH
-    yield DESCRIPTION
     yield ACCOUNTS
     yield CATALOGUE
     yield FEEDS
     yield EVENTS
+    yield HEALTH
+    yield DESCRIPTION
     if not settings.is_production:
         yield TEST_CLOCK
 

@@ -30,7 +30,8 @@ class Settings:
     """Key of the MAC over identities and payloads (M8, M15); never leaves the bank."""
     identity_key_version: int
     jwks: str
-    """Path or http(s) URL of the JWKS with the issuers' public keys; empty where only HS256 is used."""
+    """Where each issuer's public keys are: `issuer=path` or `issuer=url` pairs, separated by spaces; empty where
+    only HS256 is used."""
     jwt_audience: str
     jwt_leeway_s: int
     jwt_hs256_secret: str

@@ -93,10 +93,25 @@ def _complete_operation(operation: dict[str, Any], scope: str) -> None:
     responses["429"] = _problem_response("Too many requests; `Retry-After` says how long to wait.")
 
 
+def _write_patterns_for_json_schema(node: Any) -> None:
+    """Anchor patterns as JSON Schema reads them: Python matches from the start and knows `\\Z`, others do not."""
+    if isinstance(node, dict):
+        pattern = node.get("pattern")
+        if isinstance(pattern, str):
+            inner = pattern.removesuffix("\\Z")
+            node["pattern"] = f"^(?:{inner})" + ("$" if inner != pattern else "")
+        for value in node.values():
+            _write_patterns_for_json_schema(value)
+    elif isinstance(node, list):
+        for value in node:
+            _write_patterns_for_json_schema(value)
+
+
 def build_document(app: Flask) -> dict[str, Any]:
     """Return the OpenAPI document of the app as it is registered."""
     api: Api = app.extensions["carbonpoints_api"]
     document: dict[str, Any] = copy.deepcopy(api.spec.to_dict())
+    _write_patterns_for_json_schema(document)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
     for name in ("Error", "PaginationMetadata"):

@@ -73,6 +73,13 @@ def test_integers_of_money_and_mass_are_documented_as_integers(document: dict[st
                 assert field["type"] in ("integer", ["integer", "null"]), name
 
 
+def test_patterns_are_anchored_in_the_way_of_json_schema(document: dict[str, Any]) -> None:
+    pattern = document["components"]["schemas"]["CloudEvent"]["properties"]["type"]["pattern"]
+    assert pattern.startswith("^(?:carbonpoints")
+    assert pattern.endswith(")$")
+    assert "\\Z" not in str(document)
+
+
 def test_the_reference_page_asks_no_other_server(client: FlaskClient) -> None:
     page = client.get("/reference")
     assert page.status_code == 200
