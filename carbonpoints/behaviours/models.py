@@ -124,7 +124,7 @@ class Usage(Model):
 
     account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     scope: Mapped[str] = mapped_column(Text, primary_key=True)
-    """The rule's code, or the code of a cap shared by several rules."""
+    """The rule's code; a scope of its own so that a cap may one day be shared by several rules."""
     period: Mapped[str] = mapped_column(Text, primary_key=True)
     period_start: Mapped[date] = mapped_column(primary_key=True)
     awards: Mapped[int] = mapped_column(Integer)

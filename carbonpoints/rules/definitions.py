@@ -148,7 +148,7 @@ class CapDefinition:
     """A limit per event or per account and period; each measure that is given limits on its own."""
 
     code: str
-    """Unique over all rules: usage is counted under it."""
+    """Unique over all rules; names the cap in answers. What an account has used is kept under the rule's code."""
     window: Literal["event", "day", "month", "year"]
     count: int | None = None
     mg: int | None = None
