@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 from bench import report
 from bench.expression import measure_expression
 from bench.feed import measure_feed
-from bench.figures import Figure
+from bench.figures import Figure, at_least, figure
+from bench.posting import measure_batch_posts, measure_single_posts
 from bench.sizes import Sizes
 from bench.stage import Stage, say, set_stage
 from bench.world import make_templates
@@ -23,7 +24,10 @@ Part = Callable[[Stage, Sizes], list[Figure]]
 PARTS: dict[str, Part] = {
     "expression": lambda _stage, _sizes: measure_expression(),
     "feed": measure_feed,
+    "posts": measure_single_posts,
+    "batches": measure_batch_posts,
 }
+BATCH_SHARE = at_least(0.4)
 LONG_PARTS: dict[str, Part] = {}
 """Only asked for by name or with LONG=1: they take half an hour."""
 
@@ -45,9 +49,19 @@ def main() -> None:
         for name in chosen:
             say(f"Measuring: {name} ...")
             figures += parts[name](stage, sizes)
+    figures += _shares(figures)
     results = report.Results(f"{datetime.now(UTC):%Y-%m-%d}", machine, asdict(sizes), figures)
     report.save(results, arguments.results)
     print(report.as_text(results))
+
+
+def _shares(figures: Sequence[Figure]) -> list[Figure]:
+    """Return what one part's figure is of another's, where both were measured."""
+    values = {each.name: each.value for each in figures}
+    if not {"batch_post_events_per_s", "feed_events_per_s"} <= values.keys():
+        return []
+    share = values["batch_post_events_per_s"] / values["feed_events_per_s"]
+    return [figure("batch_share_of_feed", [share], BATCH_SHARE)]
 
 
 def _parse() -> argparse.Namespace:
@@ -56,9 +70,13 @@ def _parse() -> argparse.Namespace:
         "parts", nargs="*", metavar="PART", help=f"of {', '.join((*PARTS, *LONG_PARTS))}; default: all"
     )
     for size in fields(Sizes):
-        parser.add_argument(f"--{size.name}", type=int, default=size.default, help=f"default: {size.default:,}")
+        parser.add_argument(
+            f"--{size.name}", type=int, default=size.default, help=f"default: {size.default:,}"
+        )
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="where the results go")
-    parser.add_argument("--write-docs", action="store_true", help="put the last results into the docs, no more")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the last results into the docs, no more"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - {*PARTS, *LONG_PARTS}
     if unknown:

@@ -48,7 +48,10 @@ def write_page(results: Results, page: Path) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page} has no place for results")
-    rows = [tuple(f"`{cell}`" if cell and column == 0 else cell for column, cell in enumerate(row)) for row in table_rows(results.figures)]
+    rows = [
+        tuple(f"`{cell}`" if cell and column == 0 else cell for column, cell in enumerate(row))
+        for row in table_rows(results.figures)
+    ]
     table = markdown_table([table_rows([])[0], *rows[1:]])
     heading = "\n".join(f"- {line}" for line in _heading(results))
     page.write_text(f"{before}{BEGIN}\n\n{heading}\n\n{table}\n\n{END}{after}", "utf-8")
