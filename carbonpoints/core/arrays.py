@@ -6,8 +6,9 @@ own conversion of lists looks at each element's type; these know it, and cost a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
+from typing import Any
 
 
 def of_numbers(values: Iterable[int | None]) -> str:
@@ -28,6 +29,22 @@ def of_texts(values: Iterable[str | None]) -> str:
 def of_times(values: Iterable[date | datetime | None]) -> str:
     """Return an array of dates, or of aware instants; None is NULL."""
     return "{" + ",".join(["NULL" if value is None else f'"{value.isoformat()}"' for value in values]) + "}"
+
+
+def of_column(values: Sequence[Any]) -> str:
+    """Return an array of a column whose first value says which kind it is; None is NULL."""
+    kind = type(next((value for value in values if value is not None), 0))
+    write = _WRITERS.get(kind)
+    return write(values) if write is not None else of_texts(str(value) for value in values)
+
+
+_WRITERS: dict[type, Callable[[Sequence[Any]], str]] = {
+    int: of_numbers,
+    bytes: of_bytes,
+    str: of_texts,
+    date: of_times,
+    datetime: of_times,
+}
 
 
 def _quoted(text: str) -> str:

@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy.orm import Session
 
 from carbonpoints.core import outbox
+from carbonpoints.core.arrays import of_column, of_numbers
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger import copying
 from carbonpoints.ledger.book import CREDIT, Book, Moment
@@ -28,15 +29,15 @@ BLOCK_BYTES = 1 << 20
 
 LOCK = """
 SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at FROM account
-WHERE account_id = ANY(%s) ORDER BY account_id FOR UPDATE
+WHERE account_id = ANY(%s::bigint[]) ORDER BY account_id FOR UPDATE
 """
 # A statement of its own: it must see what the transactions wrote that held the locks before. Lots have no amount.
 LOTS_AND_BALANCES = """
 SELECT account_id, unit_id, lot_no, NULL::smallint, NULL::bigint, batch, expires_on, created_seq
-FROM lot WHERE account_id = ANY(%(ids)s)
+FROM lot WHERE account_id = ANY(%(ids)s::bigint[])
 UNION ALL
 SELECT account_id, unit_id, lot_no, kind, amount, NULL, NULL, NULL
-FROM balance WHERE account_id = ANY(%(ids)s) AND amount > 0
+FROM balance WHERE account_id = ANY(%(ids)s::bigint[]) AND amount > 0
 """
 
 OPEN_ACCOUNTS = """
@@ -92,7 +93,7 @@ def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
 
     Waits for other transactions at the most as long as the lock timeout, which then becomes Busy.
     """
-    ids = sorted(set(account_ids))
+    ids = of_numbers(sorted(set(account_ids)))
     with raw_connection(session).cursor() as cursor:
         books = {
             row[0]: Book(
@@ -170,7 +171,7 @@ def write_books(session: Session, books: Iterable[Book]) -> None:
             (WRITE_LEGS, _leg_rows(changed)),
         ):
             if rows:
-                cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+                cursor.execute(statement, [of_column(column) for column in zip(*rows, strict=True)])
     for book in changed:
         _send_transfers(session, book)
         book.mark_written()
