@@ -18,7 +18,7 @@ from carbonpoints.core.roles import ROLE_SCOPES
 DOCUMENT = Path("docs/openapi.json")
 METHODS = ("get", "put", "post", "patch", "delete")
 DESCRIPTION = """\
-Personal carbon accounts at a bank: behaviours in, certified reduction and credits out, each explained.
+Personal carbon accounts at a bank: behaviours in, estimated reduction and credits out, each explained.
 
 Amounts are integers with their unit in the name: `reduction_mg` is milligrams of CO2 equivalent,
 `amount_millicredits` thousandths of a credit. Times are RFC 3339 with an offset. Errors are problem+json
