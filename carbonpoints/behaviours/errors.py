@@ -21,14 +21,6 @@ class SourceNotYours(CarbonpointsError):
     title = "Your token does not speak for the source %(source)s."
 
 
-class EvidenceErased(CarbonpointsError):
-    """The inputs of this decision were erased; its result still stands and still verifies (M15)."""
-
-    code = "evidence_erased"
-    status = 410
-    title = "The inputs of this decision were erased; what was decided still stands."
-
-
 class EventNotFound(NotFound):
     """No such event, or not for this caller."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from carbonpoints.behaviours.dispositions import Disposition
@@ -23,7 +23,7 @@ from carbonpoints.rules.language import EvaluationError, compile_expression
 CAVEAT_EN = (
     "An estimate by the named method for this act only. It is not tradable and cannot be used as an offset."
 )
-CAVEAT_ZH = "本数值为按所列方法对本次行为的估算,不可交易,不得用于抵销。"
+CAVEAT_ZH = "本数值为按所列方法对本次行为的估算,不可交易,不得用于碳抵消。"
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,6 @@ class Explanation:
     cap_left: int | None = None
     counters: Mapping[str, str] = field(default_factory=dict)
     expires_on: date | None = None
-
-    @property
-    def booked_at(self) -> datetime:
-        """When it was decided."""
-        return self.decision.booked_at
 
 
 def explain(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from carbonpoints.accounts.schemas import BalancesSchema, PurposeQuerySchema
 from carbonpoints.core.http import Schema
@@ -131,7 +131,11 @@ class EventSchema(Schema):
     local_date = fields.Date(required=True)
     business_date = fields.Date(required=True)
     expires_on = fields.Date(required=True, allow_none=True)
-    evidence = fields.String(required=True, metadata={"description": "`kept` or `erased`."})
+    inputs_state = fields.String(
+        required=True,
+        validate=validate.OneOf(["kept", "erased"]),
+        metadata={"description": "Whether the inputs are still kept; erased, `inputs` is null."},
+    )
     inputs = fields.Dict(required=True, allow_none=True)
     rule = fields.Nested(RuleUsedSchema, required=True, allow_none=True)
     conditions = fields.List(fields.Nested(ConditionSchema), required=True)

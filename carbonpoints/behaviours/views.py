@@ -88,7 +88,7 @@ def event_view(explanation: Explanation) -> dict[str, Any]:
         "local_date": decision.local_date,
         "business_date": decision.business_date,
         "expires_on": explanation.expires_on,
-        "evidence": "erased" if explanation.inputs is None else "kept",
+        "inputs_state": "erased" if explanation.inputs is None else "kept",
         "inputs": explanation.inputs,
         "rule": _rule_view(pinned),
         "conditions": explanation.conditions,
