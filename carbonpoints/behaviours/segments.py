@@ -92,16 +92,16 @@ def read_segment(
     for line_no, cells in islice(records, records_max):
         seen += 1
         try:
-            event = mapper.map(_readable(cells)) if cells else None
+            line = mapper.map(_readable(cells)) if cells else None
         except BadLineError as bad:
             segment.refused.append(RefusedLine(line_no, bad.field, bad.code, bad.detail))
             continue
-        if event is None:
+        if line is None:
             continue
         segment.event_count += 1
-        bucket = zlib.crc32(event.subject.encode()) % buckets
+        bucket = zlib.crc32(line.subject.encode()) % buckets
         writer = writers[bucket]
-        writer.add(event)
+        writer.add(line.text)
         if writer.event_count == CHUNK_EVENTS:
             segment.chunks.append(Chunk(bucket, CHUNK_EVENTS, writer.content()))
             writers[bucket] = ChunkWriter()

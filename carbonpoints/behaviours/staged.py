@@ -16,7 +16,6 @@ from typing import NamedTuple
 CHUNK_EVENTS = 5_000
 """A chunk holds at the most this many events."""
 COMPRESSION_LEVEL = 1
-_WAITING_MAX = 32
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -57,39 +56,35 @@ def microseconds_of(instant: datetime) -> int:
 
 
 class ChunkWriter:
-    """Collects the events of one chunk, already compressed: a few hundred kilobytes, however many."""
+    """Collects the events of one chunk as text and compresses them all at once."""
 
     def __init__(self) -> None:
-        self.event_count = 0
-        self._waiting: list[StagedEvent] = []
-        self._compressor = zlib.compressobj(COMPRESSION_LEVEL)
-        self._parts = [self._compressor.compress(b"[")]
+        self._texts: list[str] = []
 
-    def add(self, event: StagedEvent) -> None:
-        """Append an event."""
-        self._waiting.append(event)
-        self.event_count += 1
-        if len(self._waiting) == _WAITING_MAX:
-            self._compress()
+    @property
+    def event_count(self) -> int:
+        """How many events there are."""
+        return len(self._texts)
+
+    def add(self, text: str) -> None:
+        """Append an event, written as `event_text` writes it."""
+        self._texts.append(text)
 
     def content(self) -> bytes:
-        """Return the content of the chunk; the writer is used up."""
-        self._compress()
-        return b"".join((*self._parts, self._compressor.compress(b"]"), self._compressor.flush()))
+        """Return the content of the chunk."""
+        return zlib.compress(f"[{','.join(self._texts)}]".encode(), COMPRESSION_LEVEL)
 
-    def _compress(self) -> None:
-        if self._waiting:
-            comma = "," if self.event_count > len(self._waiting) else ""
-            text = comma + _encode(self._waiting)[1:-1]
-            self._parts.append(self._compressor.compress(text.encode()))
-            self._waiting.clear()
+
+def event_text(event: StagedEvent) -> str:
+    """Return the JSON of one event of a chunk: no spaces, nothing escaped that need not be."""
+    return _encode(event)
 
 
 def encode_chunk(events: Iterable[StagedEvent]) -> bytes:
     """Return the content of the chunk that holds `events` in this order."""
     writer = ChunkWriter()
     for event in events:
-        writer.add(event)
+        writer.add(event_text(event))
     return writer.content()
 
 

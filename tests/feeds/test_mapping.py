@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,13 @@ import pytest
 from carbonpoints.behaviours.lookup_tables import TABLE_BYTES_MAX, read_tables
 from carbonpoints.behaviours.records import BrokenFileError
 from carbonpoints.behaviours.segments import BYTES_PER_BUCKET, RefusedLine, bucket_count
-from carbonpoints.behaviours.staged import CHUNK_EVENTS, StagedEvent, decode_chunk, microseconds_of
+from carbonpoints.behaviours.staged import (
+    CHUNK_EVENTS,
+    StagedEvent,
+    decode_chunk,
+    encode_chunk,
+    microseconds_of,
+)
 from carbonpoints.core.crypto import identity_hash
 from carbonpoints.core.errors import FieldError, InvalidRequest
 from tests.feeds.shipped import KEY, events_of, plain, profile, read_all
@@ -31,6 +38,26 @@ def test_a_line_becomes_an_event() -> None:
     ]  # fmt: skip
     assert (segment.event_count, segment.filtered_count, segment.refused) == (1, 0, [])
     assert (segment.offset, segment.line_count, segment.is_last) == (33, 1, True)
+
+
+def test_the_generated_text_is_that_of_the_plain_encoder() -> None:
+    data = {**plain().data, "standing_order": 'note == "back\u3000quote"', "loan_repayment": 'note != ""'}
+    used = plain(
+        data={**data, "payee_hash": 'coalesce(lookup("payees", note), note)'},
+        event_id="concat(reference, note)",
+    )
+    content = (
+        'T"1,62"22,2024-05-01,0.10,0.01,5411\n"T\\2",6222,2024-05-01,7,,𠀀公\nT3,6222,2024-05-01,7,,"x"""\n'
+    )
+    (segment,) = read_all(content.encode(), used)
+    (chunk,) = segment.chunks
+    events = decode_chunk(chunk.content)
+    assert [event.event_id for event in events] == ['T"15411', "T\\2𠀀公", 'T3x"']
+    assert [event.data["amount_minor"] for event in events] == ["9", "700", "700"]
+    assert [(event.data["standing_order"], event.data["loan_repayment"]) for event in events] == 3 * [
+        (False, True)
+    ]
+    assert zlib.decompress(chunk.content) == zlib.decompress(encode_chunk(events))
 
 
 def test_a_filtered_line_may_hold_anything_else() -> None:
