@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Integer, LargeBinary, SmallInteger, Text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Integer, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint, JSONB, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -156,4 +156,3 @@ class Merge(Model):
     moved_identifiers: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     merged_at: Mapped[datetime] = mapped_column(Instant)
     unmerged_seq: Mapped[int | None] = mapped_column(BigInteger)
-    version: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")

@@ -29,7 +29,8 @@ Instant = DateTime(timezone=True)
 class ChangeRequest(Model):
     """One change to what the programme's admins own; maker and checker are different persons.
 
-    `origin` is `shipped` for the first import of a file that comes with the product, `admin` otherwise.
+    `origin` is `shipped` for the first import of a file that comes with the product, `admin` otherwise. Of the
+    states only `draft` and `active` are in use; the others are reserved.
     """
 
     __tablename__ = "change_request"

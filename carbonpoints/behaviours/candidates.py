@@ -64,4 +64,3 @@ class Candidate:
     claimed_by: int = 0
     """The other account that holds the event's identity, or 0: it answers for the event."""
     is_claimed_elsewhere: bool = False
-    detail: str = ""

@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from carbonpoints.core.http import Schema
 
-STATES = ("received", "staged", "done", "failed", "cancelled")
+STATES = ("received", "staged", "done", "failed")
 
 
 class JobErrorSchema(Schema):

@@ -65,7 +65,7 @@ SELECT line_no, field, code, detail FROM feed_refused_line
 WHERE job_id = :job_id AND line_no > :after ORDER BY line_no LIMIT :limit
 """)
 FINISHED_FILES = text("""
-SELECT job_id, spool_path FROM feed_job WHERE state IN ('done', 'failed', 'cancelled') AND spool_path IS NOT NULL
+SELECT job_id, spool_path FROM feed_job WHERE state IN ('done', 'failed') AND spool_path IS NOT NULL
 """)
 FORGET_FILE = text("UPDATE feed_job SET spool_path = NULL, lookup_tables = NULL WHERE job_id = :job_id")
 NAMED_FILES = text("SELECT spool_path FROM feed_job WHERE spool_path IS NOT NULL")
@@ -110,7 +110,7 @@ class JobProgress:
     @property
     def is_finished(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.state in {"done", "failed", "cancelled"}
+        return self.state in {"done", "failed"}
 
 
 class RefusedRow(NamedTuple):

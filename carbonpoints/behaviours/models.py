@@ -53,6 +53,7 @@ class IdentityClaim(Model):
     """One act, claimed once (M14): its fingerprint without the person, and the event that claims it.
 
     `during` is null for an act at a point (a transaction); otherwise no two claims of one fingerprint overlap.
+    `released` is reserved: a reversal gives the act free without forgetting who had claimed it.
     """
 
     __tablename__ = "identity_claim"
@@ -139,9 +140,7 @@ class FeedJob(Model):
 
     __tablename__ = "feed_job"
     __table_args__ = (
-        CheckConstraint(
-            "state IN ('receiving','received','staged','done','failed','cancelled')", name="state"
-        ),
+        CheckConstraint("state IN ('received','staged','done','failed')", name="state"),
         Index("ix_feed_job_open", "state", postgresql_where=text("state IN ('received','staged')")),
         distributed_by("reference"),
     )

@@ -45,6 +45,7 @@ class Kind(IntEnum):
     QUANTIFIED_REVERSED = 108
     FORFEITED = 109
     ADJUSTED = 110
+    """Reserved for the house's side of adjustments."""
     CARRIED = 111
     """What passes from a lot past its expiry into the lot of its grace; zero in every account."""
 
@@ -86,7 +87,10 @@ class Flow(IntEnum):
 
 
 class DecisionKind(IntEnum):
-    """What was decided about an account (M16); every entry names the decision that caused it."""
+    """What was decided about an account (M16); every entry names the decision that caused it.
+
+    ADJUSTMENT is reserved for corrections that two persons answer for; nothing makes one yet.
+    """
 
     OPENING = 1
     EVENT = 2

@@ -81,7 +81,6 @@ CREATE TABLE merge (
     moved_identifiers JSONB NOT NULL,
     merged_at TIMESTAMP WITH TIME ZONE NOT NULL,
     unmerged_seq BIGINT,
-    version SMALLINT DEFAULT '1' NOT NULL,
     CONSTRAINT pk_merge PRIMARY KEY (account_id, account_seq)
 );
 

@@ -87,7 +87,7 @@ CREATE TABLE feed_job (
     error JSONB,
     lookup_tables JSONB,
     CONSTRAINT pk_feed_job PRIMARY KEY (job_id),
-    CONSTRAINT ck_feed_job_state CHECK (state IN ('receiving','received','staged','done','failed','cancelled')),
+    CONSTRAINT ck_feed_job_state CHECK (state IN ('received','staged','done','failed')),
     CONSTRAINT fk_feed_job_programme_id_programme FOREIGN KEY(programme_id) REFERENCES programme (programme_id),
     CONSTRAINT fk_feed_job_profile_version_id_version FOREIGN KEY(profile_version_id) REFERENCES version (version_id)
 );
