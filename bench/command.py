@@ -14,6 +14,7 @@ from bench import report
 from bench.expression import measure_expression
 from bench.feed import measure_feed
 from bench.figures import Figure, at_least, figure
+from bench.long_feed import measure_long_feed
 from bench.posting import measure_batch_posts, measure_single_posts
 from bench.sizes import Sizes
 from bench.stage import Stage, say, set_stage
@@ -28,7 +29,7 @@ PARTS: dict[str, Part] = {
     "batches": measure_batch_posts,
 }
 BATCH_SHARE = at_least(0.4)
-LONG_PARTS: dict[str, Part] = {}
+LONG_PARTS: dict[str, Part] = {"long_feed": measure_long_feed}
 """Only asked for by name or with LONG=1: they take half an hour."""
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     sizes = Sizes(**{field.name: getattr(arguments, field.name) for field in fields(Sizes)})
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parts = {**PARTS, **LONG_PARTS}
-    chosen = arguments.parts or [*PARTS, *(LONG_PARTS if os.environ.get("LONG") else ())]
+    chosen = arguments.parts or [*PARTS, *(LONG_PARTS if os.environ.get("LONG") == "1" else ())]
     figures: list[Figure] = []
     with set_stage() as stage:
         machine = stage.describe_machine()

@@ -7,14 +7,18 @@ two side by side. The better of the two is the limit.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from bench.machine import cpu_seconds
 
 PARTS = 2
 START_S = 60.0
@@ -50,8 +54,16 @@ def take_out(url: str, folder: Path) -> dict[str, int]:
     return counts
 
 
-def put_in(url: str, folder: Path, *, connections: int) -> float:
-    """Copy the files into an empty database with so many connections; returns the seconds it took."""
+@dataclass(frozen=True)
+class Copied:
+    """What copying took, on the clock and of the CPU, our own and PostgreSQL's."""
+
+    seconds: float
+    cpu_s: float
+
+
+def put_in(url: str, folder: Path, *, connections: int) -> Copied:
+    """Copy the files into an empty database with so many connections."""
     work: list[list[tuple[str, Path]]] = [[] for _ in range(connections)]
     for part in range(PARTS):
         work[part % connections] += [(table, _file(folder, table, part)) for table in TABLES]
@@ -61,13 +73,13 @@ def put_in(url: str, folder: Path, *, connections: int) -> float:
     for process in processes:
         process.start()
     gate.wait(START_S)
-    started = time.perf_counter()
+    started, cpu_s = time.perf_counter(), cpu_seconds(os.getpid())
     for process in processes:
         process.join()
-    taken_s = time.perf_counter() - started
+    copied = Copied(time.perf_counter() - started, cpu_seconds(os.getpid()) - cpu_s)
     if any(process.exitcode for process in processes):
         raise RuntimeError("the COPY probe failed")
-    return taken_s
+    return copied
 
 
 def _copy(url: str, files: Sequence[tuple[str, Path]], gate: Barrier) -> None:

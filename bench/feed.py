@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bench import copy_limit
+from bench.copy_limit import Copied
 from bench.figures import Figure, at_least, at_most, figure
 from bench.generate_feed import write_feed
 from bench.machine import peak_mib
@@ -90,7 +91,7 @@ def _run(stage: Stage, path: Path, number: int) -> Run:
             worker_mib = peak_mib(_pid(worker))
         prove_books(database)
         rows = sum(copy_limit.take_out(database.url, folder).values())
-    taken_s = min(copy_rows(stage, folder, connections) for connections in (1, 2))
+    taken_s = min(copy_rows(stage, folder, connections).seconds for connections in (1, 2))
     limit = load.progress.event_count / taken_s
     say(f"  run {number}: {load.events_per_s:,.0f} events/s; COPY {limit:,.0f} events/s")
     return Run(load, limit, rows, worker_mib)
@@ -131,8 +132,8 @@ def prove_books(database: Database) -> None:
         raise RuntimeError(f"the books do not add up: {wrong}")
 
 
-def copy_rows(stage: Stage, folder: Path, connections: int) -> float:
-    """Return the seconds that COPY takes for rows that were taken out, into a fresh database."""
+def copy_rows(stage: Stage, folder: Path, connections: int) -> Copied:
+    """Copy rows that were taken out into a fresh database."""
     with stage.database("limit", template=MIGRATED) as database:
         return copy_limit.put_in(database.url, folder, connections=connections)
 

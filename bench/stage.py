@@ -75,11 +75,9 @@ class Stage:
     def database(self, name: str, *, template: str) -> Iterator[Database]:
         """Make a database as a copy of `template`, work in it, and remove it.
 
-        Everything that was written before is on the disk, and the queues are empty, when the block begins.
+        Everything that was written before is on the disk when the block begins.
         """
         self.create_database(name, template=template)
-        with redis.Redis.from_url(self.servers.redis_url) as client:
-            client.flushall()
         self.checkpoint()
         try:
             with self.opened(name) as database:
@@ -130,6 +128,8 @@ class Stage:
     @contextmanager
     def workers(self, database: Database) -> Iterator[Child]:
         """Run the Celery worker with its two processes; it takes tasks when the block begins."""
+        with redis.Redis.from_url(self.servers.redis_url) as client:
+            client.flushall()  # What was asked of earlier workers.
         _, worker = self._children(database, 0)
         worker.start()
         try:
