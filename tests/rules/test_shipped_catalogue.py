@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from carbonpoints.behaviours.attributes import AttributeChecks
 from carbonpoints.rules import shipped
+from carbonpoints.rules.attributes import AttributeChecks
 from carbonpoints.rules.checking import check_rule
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
@@ -148,21 +149,34 @@ def test_a_factor_that_carries_a_reduction_is_chinese_and_well_sourced(factor: F
         assert factor.use_reason.endswith((".", ")."))
 
 
-@pytest.mark.parametrize("path", sorted((RULES / "factors").glob("*.yaml")), ids=lambda path: path.name)
-def test_the_readme_counts_the_factors_of_each_file(path: Path):
-    (counted,) = re.findall(rf"^\| {path.name} \| ([0-9]+) \|$", FACTORS_README, re.MULTILINE)
-    assert len(parse_factors(path.read_text("utf-8"), path.name)) == int(counted)
+def readme_rows() -> Iterator[tuple[int, str, Counter[str]]]:
+    """Yield how many rows of the survey a line of the tables accounts for, where they went, and their codes."""
+    table = re.compile(r"^\| ([0-9]+) \| ([^|]+) \| (`[^|]+) \|$", re.MULTILINE)
+    for rows, place, listed in table.findall(FACTORS_README):
+        codes = re.findall("`([A-Z0-9_]+)`(?:×([0-9]+))?", listed)
+        yield int(rows), place, Counter({code: int(times or 1) for code, times in codes})
 
 
 def test_the_readme_accounts_for_every_row_of_the_survey():
-    left_out = re.findall(r"^\| ([0-9]+) \| [^|]+ \| ((?:`[A-Z0-9_]+` ?)+) \|$", FACTORS_README, re.MULTILINE)
-    codes = [code for _, row in left_out for code in re.findall("`([A-Z0-9_]+)`", row)]
-    assert [int(rows) for rows, _ in left_out] == [len(row.split()) for _, row in left_out]
-    assert len(set(codes)) == 37
-    assert len(CATALOGUE.factors) == 94
-    assert len(CATALOGUE.factors) + len(codes) == 131
-    taken = {factor.code for factor in CATALOGUE.factors}
-    assert taken & {code.removeprefix("PARAM_") for code in codes} == set()
+    assert sum(rows for rows, _, _ in readme_rows()) == 131
+    assert [codes.total() for _, _, codes in readme_rows()] == [rows for rows, _, _ in readme_rows()]
+    listed = Counter(code.removeprefix("PARAM_") for _, _, codes in readme_rows() for code in codes)
+    assert [code for code, times in listed.items() if times > 1] == []
+
+
+def test_what_the_readme_says_was_taken_over_is_in_its_file():
+    taken = {place: codes for _, place, codes in readme_rows() if place.endswith(".yaml")}
+    assert sum(codes.total() for codes in taken.values()) == 94
+    for name, codes in taken.items():
+        factors = parse_factors((RULES / "factors" / name).read_text("utf-8"), name)
+        assert codes <= Counter(factor.code for factor in factors)
+
+
+def test_what_the_readme_says_was_left_out_is_no_factor():
+    left_out = [codes for _, place, codes in readme_rows() if not place.endswith(".yaml")]
+    assert sum(codes.total() for codes in left_out) == 37
+    codes = {code.removeprefix("PARAM_") for codes in left_out for code in codes}
+    assert codes & {factor.code for factor in CATALOGUE.factors} == set()
 
 
 @pytest.mark.parametrize(
