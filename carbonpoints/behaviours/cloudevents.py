@@ -14,12 +14,12 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from carbonpoints.behaviours.attributes import AttributeChecks, RefusedAttributesError
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
 from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_errors
+from carbonpoints.rules.attributes import AttributeChecks, RefusedAttributesError
 
 TYPE_PREFIX = "carbonpoints.behaviour."
 REVERSAL_TYPE = "carbonpoints.reversal"
@@ -81,6 +81,8 @@ class ReadEvent:
     disposition: Disposition | None = None
     """Set where the event goes no further: invalid, or a kind that is not enabled."""
     errors: tuple[FieldError, ...] = ()
+    is_named: bool = True
+    """Whether source and id are well-formed, so that they name an event whatever else is wrong with it."""
 
 
 class EventReader:
@@ -101,6 +103,7 @@ class EventReader:
                 None,
                 Disposition.INVALID,
                 tuple(field_errors(error.messages_dict)),
+                is_named=bool(named) and error.messages_dict.keys().isdisjoint(("id", "source")),
             )
         event_id, source = envelope["id"], envelope["source"]
         if envelope["type"] == REVERSAL_TYPE:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from carbonpoints.accounts.programme import programme_of
-from carbonpoints.behaviours.attributes import AttributeChecks
 from carbonpoints.behaviours.cloudevents import EventReader, ReadEvent
 from carbonpoints.behaviours.deciding import Receipt
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.errors import SourceNotYours
-from carbonpoints.behaviours.services import take_events
+from carbonpoints.behaviours.errors import SourceNotYours, UnknownSource
+from carbonpoints.behaviours.services import note_unread, take_events
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading
 from carbonpoints.core.errors import FieldError, InvalidRequest
 from carbonpoints.core.ids import NumberedId, account_public_id
 from carbonpoints.ledger.queries import Balances
+from carbonpoints.rules.attributes import AttributeChecks
 from carbonpoints.rules.catalogue import Catalogue, load_catalogue
 
 EVENT_PREFIX = "evt"
@@ -95,15 +96,28 @@ def _deliver(caller: Caller, items: Sequence[Any]) -> tuple[Delivered, list[Read
         for index, receipt in zip(indexes, taken.receipts, strict=True):
             answers[index] = _answered(reads[index], receipt)
         balances |= {account_public_id(account_id): held for account_id, held in taken.balances.items()}
+    for source, unread in _unread(caller, reads).items():
+        # A source that is not registered has no events that anybody could ask about.
+        with suppress(UnknownSource):
+            note_unread(programme_id=programme_id, source_uri=source, unread=unread)
     return Delivered(answers, balances), reads
 
 
 def _allowed(caller: Caller, read: ReadEvent) -> ReadEvent:
     """Refuse what names a source the caller's token does not speak for."""
-    if read.event is None or read.source in caller.sources:
+    if read.disposition is Disposition.INVALID or read.source in caller.sources:
         return read
     wrong = FieldError("source", SourceNotYours.code, "Your token does not speak for this source.")
     return ReadEvent(read.event_id, read.source, None, Disposition.INVALID, (wrong,))
+
+
+def _unread(caller: Caller, reads: Sequence[ReadEvent]) -> dict[str, dict[str, Disposition]]:
+    """Return the items that go no further and can be asked about: source -> id -> disposition."""
+    unread: dict[str, dict[str, Disposition]] = {}
+    for read in reads:
+        if read.disposition is not None and read.is_named and read.source in caller.sources:
+            unread.setdefault(read.source, {})[read.event_id] = read.disposition
+    return unread
 
 
 def _refused(read: ReadEvent) -> DeliveredItem:

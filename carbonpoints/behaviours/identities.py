@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate, Delivery
+from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.core.arrays import of_bytes, of_numbers, of_times
 from carbonpoints.core.db import raw_connection
+from carbonpoints.ledger.queries import find_events
 
 CLAIM_EVENTS = """
 WITH wanted AS MATERIALIZED (
@@ -45,6 +47,7 @@ SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::int[], %s::smallint[], %s::t
 ON CONFLICT (event_hash) DO UPDATE
 SET account_id = excluded.account_id, disposition = excluded.disposition, received_at = excluded.received_at
 """
+CLAIMED_BY = "SELECT account_id, event_hash FROM identity_event WHERE event_hash = ANY(%s)"
 RELEASE_ACTS = "DELETE FROM identity_claim WHERE (fingerprint, event_hash) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))"
 
 
@@ -119,17 +122,37 @@ def release_acts(session: Session, candidates: Sequence[Candidate]) -> None:
 
 def remember_undecided(session: Session, delivery: Delivery, candidates: Sequence[Candidate]) -> None:
     """Keep what may be kept of events that were not decided: keyed identity, source, reason and time (M11)."""
-    kept = {c.event_hash: c for c in candidates if c.undecided is not None}
-    if not kept:
+    _remember(
+        session,
+        delivery,
+        {c.event_hash: (c.account_id or None, c.undecided) for c in candidates if c.undecided is not None},
+    )
+
+
+def remember_unread(session: Session, delivery: Delivery, unread: Mapping[bytes, Disposition]) -> None:
+    """Keep the same of events that went no further than being read, unless an event of that identity was decided."""
+    rows = raw_connection(session).execute(CLAIMED_BY, (list(unread),))
+    decided = find_events(session, rows.fetchall())
+    _remember(
+        session,
+        delivery,
+        {key: (None, disposition) for key, disposition in unread.items() if key not in decided},
+    )
+
+
+def _remember(
+    session: Session, delivery: Delivery, undecided: Mapping[bytes, tuple[int | None, Disposition]]
+) -> None:
+    if not undecided:
         return
-    rows = [kept[event_hash] for event_hash in sorted(kept)]
+    hashes = sorted(undecided)
     raw_connection(session).execute(
         REMEMBER,
         (
-            [c.event_hash for c in rows],
-            [c.account_id or None for c in rows],
-            [delivery.source.source_id] * len(rows),
-            [int(c.undecided) for c in rows if c.undecided is not None],
-            [delivery.received_at] * len(rows),
+            hashes,
+            [undecided[event_hash][0] for event_hash in hashes],
+            [delivery.source.source_id] * len(hashes),
+            [int(undecided[event_hash][1]) for event_hash in hashes],
+            [delivery.received_at] * len(hashes),
         ),
     )

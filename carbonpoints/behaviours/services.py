@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,8 +15,10 @@ from sqlalchemy.orm import Session
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.behaviours.candidates import Candidate, Delivery, Source
 from carbonpoints.behaviours.deciding import Receipt, decide
+from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import UnknownSource
-from carbonpoints.behaviours.intake import place, prepare
+from carbonpoints.behaviours.identities import remember_unread
+from carbonpoints.behaviours.intake import event_hash, place, prepare
 from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core import clock
@@ -84,6 +86,21 @@ def take_events(*, programme_id: int, source_uri: str, events: Sequence[StagedEv
     receipts, books = decide_placed(delivery, candidates, finish=lambda _session, _receipts: None)
     today = delivery.programme.calendar.business_date(received_at)
     return Taken(receipts, {account_id: balances_of(book, today) for account_id, book in books.items()})
+
+
+def note_unread(*, programme_id: int, source_uri: str, unread: Mapping[str, Disposition]) -> None:
+    """Let each event that went no further than being read, by its id, end in its disposition (M20).
+
+    An event that was decided stays decided, and one that comes again in order is decided afresh. Raises
+    UnknownSource.
+    """
+    with transaction() as session:
+        delivery = open_delivery(
+            session, programme_id=programme_id, source_uri=source_uri, received_at=clock.now()
+        )
+        key, bank_id = delivery.identity_key, delivery.programme.bank_id
+        by_hash = {event_hash(key, bank_id, source_uri, event_id): end for event_id, end in unread.items()}
+        remember_unread(session, delivery, by_hash)
 
 
 def decide_placed(
