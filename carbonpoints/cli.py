@@ -5,6 +5,7 @@ from __future__ import annotations
 from click import Group
 from flask import Flask
 
+from carbonpoints.behaviours.data_commands import data_cli
 from carbonpoints.behaviours.feed_commands import feed_cli
 from carbonpoints.core.openapi import openapi_cli
 from carbonpoints.core.translations import translations_cli
@@ -12,7 +13,15 @@ from carbonpoints.ledger.commands import ledger_cli
 from carbonpoints.rules.commands import catalogue_cli
 from carbonpoints.samples.commands import sample_cli
 
-GROUPS: tuple[Group, ...] = (openapi_cli, translations_cli, catalogue_cli, feed_cli, ledger_cli, sample_cli)
+GROUPS: tuple[Group, ...] = (
+    openapi_cli,
+    translations_cli,
+    catalogue_cli,
+    feed_cli,
+    data_cli,
+    ledger_cli,
+    sample_cli,
+)
 
 
 def register_commands(app: Flask) -> None:

@@ -16,7 +16,7 @@ from flask import Flask
 from carbonpoints.app import create_app
 from carbonpoints.core.db import db
 
-TASK_MODULES = ("carbonpoints.core.tasks", "carbonpoints.behaviours.tasks")
+TASK_MODULES = ("carbonpoints.core.tasks", "carbonpoints.accounts.tasks", "carbonpoints.behaviours.tasks")
 """Where tasks and the outbox's handlers are declared."""
 
 SCHEDULE: dict[str, dict[str, Any]] = {
@@ -26,7 +26,17 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 10.0},
     },
+    "let pending awards mature": {"task": "ledger.mature_awards", "schedule": crontab(minute="1")},
+    "end lots past their expiry": {"task": "ledger.expire_lots", "schedule": crontab(minute="5")},
     "forget answered keys": {"task": "core.forget_answered", "schedule": crontab(hour="18", minute="10")},
+    "forget what was not decided": {
+        "task": "behaviours.purge_undecided",
+        "schedule": crontab(hour="18", minute="20"),
+    },
+    "erase what withdrawn consents covered": {
+        "task": "behaviours.erase_withdrawn",
+        "schedule": crontab(hour="18", minute="30"),
+    },
 }
 """Every task that runs by itself. Times are UTC; what depends on a programme's day runs every hour, because
 some programme's day begins then."""

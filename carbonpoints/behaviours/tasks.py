@@ -1,16 +1,22 @@
-"""Tasks of events and feeds. The rows of jobs say what is to be done; a task only starts doing it (M19)."""
+"""Tasks of events and feeds. The rows of jobs say what is to be done; a task only starts doing it (M19).
+
+What may not be kept any longer is found by its age, once a day.
+"""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from celery import shared_task
 
+from carbonpoints.behaviours import retention
 from carbonpoints.behaviours.feed_services import CONTINUE_TASK, continue_next_job, forget_finished_files
 from carbonpoints.core.broker import nudge
+from carbonpoints.core.turns import TURN_S, nudge_each_programme, take_turn
 
-TURN_S = 60
-"""After this long a worker asks for another turn, so that other tasks get theirs."""
+PURGE_TASK = "behaviours.purge_undecided"
+ERASE_TASK = "behaviours.erase_withdrawn"
 
 
 @shared_task(name=CONTINUE_TASK)
@@ -29,3 +35,22 @@ def continue_jobs() -> None:
             return
         is_first = False
     forget_finished_files()
+
+
+@shared_task(name=PURGE_TASK)
+def purge_undecided(programme_id: int | None = None) -> None:
+    """Forget a programme's events that were not decided, after their retention; without a programme, every one's."""
+    if programme_id is None:
+        nudge_each_programme(PURGE_TASK)
+        return
+
+    def purge_page(_place: int) -> int | None:
+        return 0 if retention.purge_undecided(programme_id) else None
+
+    take_turn(purge_page, 0, leave_to_next=lambda _place: nudge(PURGE_TASK, programme_id))
+
+
+@shared_task(name=ERASE_TASK)
+def erase_withdrawn(after_account_id: int = 0) -> None:
+    """Erase the inputs that withdrawn consents covered, after their retention, in the accounts after a number."""
+    take_turn(retention.erase_withdrawn, after_account_id, leave_to_next=partial(nudge, ERASE_TASK))
