@@ -49,7 +49,9 @@ def distributed_by(kind: str) -> dict[str, Any]:
 
 def engine_options(settings: Settings) -> dict[str, Any]:
     """Options of the engine: UTC, timeouts on the server's side, a pool as large as the threads."""
-    timeouts = f"-c lock_timeout={settings.lock_timeout_ms} -c statement_timeout={settings.statement_timeout_ms}"
+    timeouts = (
+        f"-c lock_timeout={settings.lock_timeout_ms} -c statement_timeout={settings.statement_timeout_ms}"
+    )
     return {
         "pool_size": settings.database_pool_size,
         "max_overflow": 0,
@@ -122,5 +124,3 @@ def settings() -> Settings:
     """Return the settings of the running app."""
     value: Settings = current_app.config["CARBONPOINTS"]
     return value
-
-

@@ -94,7 +94,7 @@ def _complete_operation(operation: dict[str, Any], scope: str) -> None:
 
 
 def _write_patterns_for_json_schema(node: Any) -> None:
-    """Anchor patterns as JSON Schema reads them: Python matches from the start and knows `\\Z`, others do not."""
+    """Anchor patterns as JSON Schema reads them: Python matches from the start and has its own mark of the end."""
     if isinstance(node, dict):
         pattern = node.get("pattern")
         if isinstance(pattern, str):

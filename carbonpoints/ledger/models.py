@@ -237,7 +237,9 @@ class TransferLeg(Model):
     __tablename__ = "transfer_leg"
     __table_args__ = (
         CheckConstraint("direction IN ('out','in')", name="direction"),
-        Index("ix_transfer_leg_sent_to", "counterpart_account_id", postgresql_where=text("direction = 'out'")),
+        Index(
+            "ix_transfer_leg_sent_to", "counterpart_account_id", postgresql_where=text("direction = 'out'")
+        ),
         distributed_by("account"),
     )
 
