@@ -11,10 +11,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from carbonpoints.behaviours.attributes import RefusedValueError
 from carbonpoints.behaviours.cells import BadLineError, Columns
 from carbonpoints.behaviours.profiles import ProfileDefinition, expression
 from carbonpoints.behaviours.targets import RUNTIME, Target, data_targets, event_targets
+from carbonpoints.rules.attributes import RefusedValueError
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.language import FAILURES, EvaluationError, Expression
 

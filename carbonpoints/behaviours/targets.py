@@ -10,11 +10,11 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any, Literal
 
-from carbonpoints.behaviours.attributes import AttributeChecks, RefusedValueError, is_clean
 from carbonpoints.behaviours.profiles import ProfileDefinition, expression
 from carbonpoints.behaviours.staged import microseconds_of
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import identity_hash
+from carbonpoints.rules.attributes import AttributeChecks, RefusedValueError, is_clean
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.language import FAILURES, Expression, ValueType
 

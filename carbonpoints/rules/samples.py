@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Iterator, Mapping
+from datetime import date
 
-from carbonpoints.rules.definitions import AttributeValue, BehaviourDefinition, ValueType
+from carbonpoints.rules.attributes import AttributeChecks
+from carbonpoints.rules.definitions import AttributeValue
 from carbonpoints.rules.engine import CompiledRule, Outcome
-from carbonpoints.rules.reading import exact_decimal
 from carbonpoints.rules.usage import UsageBook, period_start
 
 
@@ -50,10 +49,9 @@ def evaluate_sample(
 ) -> Outcome:
     """Return what a rule gives for an event when its counters stand at `counters` and nothing else is used.
 
-    Raises ValueError, with a sentence, for attributes or counters that do not exist, are missing or are of
-    another type. Bounds and lengths are not looked at.
+    Raises ValueError, with a sentence, for attributes that an event could not have and counters that do not exist.
     """
-    values = _typed(compiled.behaviour, attributes)
+    values = compiled.values(AttributeChecks(compiled.behaviour).canonical(attributes))
     if unknown := sorted(counters.keys() - {counter.code for counter in compiled.counters}):
         raise ValueError(f"{', '.join(unknown)} is no counter")
     usage = UsageBook()
@@ -65,36 +63,7 @@ def evaluate_sample(
                 row.tally(counter.code, f"party {no}", 1)
         else:
             row.tally(counter.code, usage.pseudonym(counter.party(values)), stand)
-    return compiled.settle(compiled.assess({**compiled.blank, **values}), usage, day)
-
-
-def _typed(behaviour: BehaviourDefinition, given: Mapping[str, AttributeValue]) -> dict[str, object]:
-    if unknown := sorted(given.keys() - behaviour.attributes.keys()):
-        raise ValueError(f"{', '.join(unknown)} is no attribute")
-    required = {name for name, attribute in behaviour.attributes.items() if attribute.required}
-    if missing := sorted((required | set(behaviour.evidence)) - given.keys()):
-        raise ValueError(f"{', '.join(missing)} is missing")
-    return {name: _typed_value(name, behaviour.attributes[name].type, value) for name, value in given.items()}
-
-
-def _typed_value(name: str, kind: ValueType, value: AttributeValue) -> object:
-    try:
-        if kind == "number" and not isinstance(value, bool):
-            return Decimal(value) if isinstance(value, int) else exact_decimal(value)
-        if kind == "flag" and isinstance(value, bool):
-            return value
-        if isinstance(value, str) and kind in ("text", "date", "instant"):
-            return _READERS[kind](value)
-    except ValueError:
-        pass
-    raise ValueError(f"{name} is no {kind}")
-
-
-_READERS: dict[str, Callable[[str], object]] = {
-    "text": str,
-    "date": date.fromisoformat,
-    "instant": datetime.fromisoformat,
-}
+    return compiled.settle(compiled.assess(values), usage, day)
 
 
 def _said(outcome: Outcome) -> str:

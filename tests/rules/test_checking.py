@@ -199,20 +199,29 @@ def sample(**changes: Any) -> SampleDefinition:
     [
         (
             sample(attributes={**RULE.samples[0].attributes, "seat": "1"}),
-            ("sample_inputs", "seat is no attribute"),
+            ("sample_inputs", "seat: This behaviour has no such attribute."),
         ),
         (
             sample(attributes={"distance_km": "5", "ticket": "t"}),
-            ("sample_inputs", "ended_at, started_at is missing"),
+            ("sample_inputs", "started_at: A value is needed.; ended_at: A value is needed."),
         ),
         (
             sample(attributes={**RULE.samples[0].attributes, "distance_km": "5 km"}),
-            ("sample_inputs", "distance_km is no number"),
+            (
+                "sample_inputs",
+                "distance_km: Expected a decimal number as text, such as 12.50, or a whole number.",
+            ),
         ),
-        (sample(attributes={**RULE.samples[0].attributes, "paid": 1}), ("sample_inputs", "paid is no flag")),
+        (
+            sample(attributes={**RULE.samples[0].attributes, "paid": 1}),
+            ("sample_inputs", "paid: Expected true or false."),
+        ),
         (
             sample(attributes={**RULE.samples[0].attributes, "started_at": "noon"}),
-            ("sample_inputs", "started_at is no instant"),
+            (
+                "sample_inputs",
+                "started_at: Expected a time with its offset, such as 2024-05-01T12:00:00+08:00.",
+            ),
         ),
         (sample(counters={"rides": 1}), ("sample_inputs", "rides is no counter")),
         (

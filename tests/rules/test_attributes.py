@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from carbonpoints.behaviours.attributes import (
+from carbonpoints.core.errors import FieldError
+from carbonpoints.rules.attributes import (
     AttributeChecks,
     RefusedAttributesError,
     RefusedValueError,
     make_check,
 )
-from carbonpoints.core.errors import FieldError
 from carbonpoints.rules.definitions import AttributeDefinition, BehaviourDefinition, ClaimDefinition
 
 
