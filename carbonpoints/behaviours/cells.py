@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from carbonpoints.behaviours.attributes import NUMBER, RefusedValueError
 from carbonpoints.behaviours.profiles import ColumnDefinition, ProfileDefinition, cell_pattern, table_columns
+from carbonpoints.rules.attributes import NUMBER, RefusedValueError
 
 
 class BadLineError(ValueError):

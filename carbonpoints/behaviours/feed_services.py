@@ -236,6 +236,7 @@ def continue_next_job() -> bool:
     own, so that a worker may die at any moment.
     """
     if stage_next_segment():
+        nudge(CONTINUE_TASK)  # Whoever found the file taken comes back: it may be ready to be credited.
         return True
     with reading() as session:
         jobs = [JobSource(row.job_id, row.programme_id, row.source) for row in session.execute(STAGED_JOBS)]

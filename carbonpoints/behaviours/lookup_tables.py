@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from carbonpoints.behaviours.attributes import is_clean
 from carbonpoints.behaviours.cells import BadLineError
 from carbonpoints.behaviours.profiles import ProfileDefinition, expression
 from carbonpoints.behaviours.records import BrokenFileError, Records
 from carbonpoints.behaviours.segments import read_columns
 from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.rules.attributes import is_clean
 from carbonpoints.rules.language import EvaluationError
 
 TABLE_BYTES_MAX = 16 * 1024 * 1024

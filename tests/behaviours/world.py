@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from carbonpoints.behaviours.attributes import AttributeChecks
 from carbonpoints.behaviours.deciding import Receipt
 from carbonpoints.behaviours.services import Taken, take_events
 from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
+from carbonpoints.rules.attributes import AttributeChecks
 from carbonpoints.rules.shipped import ShippedCatalogue, load_shipped
 
 NOW = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
