@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import report
+from bench.balance import measure_balance
 from bench.expression import measure_expression
 from bench.feed import measure_feed
 from bench.figures import Figure, at_least, figure
@@ -27,6 +28,7 @@ PARTS: dict[str, Part] = {
     "feed": measure_feed,
     "posts": measure_single_posts,
     "batches": measure_batch_posts,
+    "balance": measure_balance,
 }
 BATCH_SHARE = at_least(0.4)
 LONG_PARTS: dict[str, Part] = {"long_feed": measure_long_feed}
