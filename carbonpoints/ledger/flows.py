@@ -111,8 +111,10 @@ def earn(
 ) -> None:
     """Credit an award to the lot of its batch and expiry; pending until `matures_on` where one is given.
 
-    What becomes available settles what is due from reversals first.
+    What becomes available settles what is due from reversals first. Raises AccountNotOpen.
     """
+    if book.status != OPEN:
+        raise AccountNotOpen
     lot_no = book.lot_number(batch, expires_on)
     if matures_on is not None and matures_on > moment.business_date:
         book.move(moment, cause_seq, occurred_at, EARN_PENDING, lot_no=lot_no, amount=amount_millicredits)

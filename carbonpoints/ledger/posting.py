@@ -7,7 +7,7 @@ for one account and for five thousand. Nothing here commits.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -46,13 +46,14 @@ SELECT %s, %s, 'open', %s, %s FROM generate_series(1, %s) RETURNING account_id
 """
 COPY_DECISIONS = "COPY decision FROM STDIN (FORMAT binary)"
 COPY_ENTRIES = "COPY entry FROM STDIN (FORMAT binary)"
-WRITE_ACCOUNTS = """
-UPDATE account SET last_seq = new.last_seq, last_booked_at = new.last_booked_at, status = new.status
-FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[])
-    AS new (account_id, last_seq, last_booked_at, status)
-WHERE account.account_id = new.account_id
-"""
-WRITE_BALANCES = """
+# One statement for the two that every posting needs: what it saves is a tenth of writing a single event.
+WRITE_HEADS_AND_BALANCES = """
+WITH head AS (
+    UPDATE account SET last_seq = new.last_seq, last_booked_at = new.last_booked_at, status = new.status
+    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[])
+        AS new (account_id, last_seq, last_booked_at, status)
+    WHERE account.account_id = new.account_id
+)
 INSERT INTO balance (account_id, unit_id, kind, lot_no, amount)
 SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[], %s::int[], %s::bigint[])
 ON CONFLICT (account_id, unit_id, kind, lot_no) DO UPDATE SET amount = excluded.amount
@@ -160,10 +161,11 @@ def write_books(session: Session, books: Iterable[Book]) -> None:
     with raw_connection(session).cursor() as cursor:
         _copy(cursor, COPY_DECISIONS, copying.decision_bytes(decisions, instants))
         _copy(cursor, COPY_ENTRIES, copying.entry_bytes(entries, instants))
+        heads = [(book.account_id, book.last_seq, book.last_booked_at, book.status) for book in changed]
+        balances = [(book.account_id, *key, book.balances[key]) for book in changed for key in book.touched]
+        cursor.execute(WRITE_HEADS_AND_BALANCES, [*_columns(heads, 4), *_columns(balances, 5)])
         for statement, rows in (
-            (WRITE_ACCOUNTS, [(b.account_id, b.last_seq, b.last_booked_at, b.status) for b in changed]),
             (WRITE_LOTS, _lot_rows(changed)),
-            (WRITE_BALANCES, [(b.account_id, *key, b.balances[key]) for b in changed for key in b.touched]),
             (WRITE_SNAPSHOTS, [_snapshot_row(book) for book in changed if _is_snapshot_due(book)]),
             (WRITE_HOLDS, _hold_rows(changed)),
             (WRITE_PENDING, _pending_rows(changed)),
@@ -171,10 +173,15 @@ def write_books(session: Session, books: Iterable[Book]) -> None:
             (WRITE_LEGS, _leg_rows(changed)),
         ):
             if rows:
-                cursor.execute(statement, [of_column(column) for column in zip(*rows, strict=True)])
+                cursor.execute(statement, _columns(rows, len(rows[0])))
     for book in changed:
         _send_transfers(session, book)
         book.mark_written()
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[str]:
+    """Return rows as one array for each of `width` columns."""
+    return [of_column(column) for column in zip(*rows, strict=True)] or ["{}"] * width
 
 
 def _copy(cursor: Cursor, statement: str, rows: list[bytes]) -> None:

@@ -452,7 +452,17 @@ class TestReversal:
 
 
 class TestStatus:
-    """Closing ends what is left; a merged account has nothing left."""
+    """Closing ends what is left; a merged account has nothing left; neither earns, nor does a frozen one."""
+
+    @pytest.mark.parametrize("status", ["frozen", "merged"])
+    def test_only_an_open_account_earns(self, status: str) -> None:
+        book = make_book()
+        flows.change_status(book, moment_on(DAY), status=status)
+        with pytest.raises(AccountNotOpen):
+            award(book, 10)
+        flows.change_status(book, moment_on(DAY), status="open")
+        award(book, 10)
+        assert book.available(DAY) == 10
 
     def test_closing_forfeits_what_is_available_and_pending(self) -> None:
         book = make_book()
