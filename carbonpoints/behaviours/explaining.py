@@ -16,8 +16,8 @@ from carbonpoints.behaviours.sentences import Sentence, sentence_for
 from carbonpoints.core.amounts import plain
 from carbonpoints.ledger.queries import StoredDecision
 from carbonpoints.rules.catalogue import PinnedRule
-from carbonpoints.rules.definitions import FactorDefinition, RuleDefinition
-from carbonpoints.rules.engine import Assessment, CompiledRule, variables_of
+from carbonpoints.rules.definitions import FactorDefinition
+from carbonpoints.rules.engine import NOT_COMPUTABLE, Assessment, CompiledRule, variables_of
 from carbonpoints.rules.language import EvaluationError, compile_expression
 
 CAVEAT_EN = (
@@ -101,14 +101,13 @@ def explain(
     estimate_mg = assessment.estimate_mg if assessment is not None else None
     reason, cap = trace.get("reason"), trace.get("cap")
     counters: dict[str, str] = trace.get("counters", {})
-    rule = pinned.rule if pinned is not None else None
     return Explanation(
         decision=decision,
         disposition=disposition,
         pinned=pinned,
         inputs=inputs,
         estimate_mg=estimate_mg,
-        conditions=_conditions(rule, reason, disposition) if rule is not None else (),
+        conditions=_conditions(compiled, reason, disposition) if compiled is not None else (),
         formulas=_formulas(compiled, assessment) if compiled is not None and assessment is not None else (),
         factors=_factors(pinned),
         reason=reason,
@@ -126,8 +125,13 @@ def _factors(pinned: PinnedRule | None) -> list[FactorUsed]:
     return [FactorUsed(code, factor.version_id, factor.definition) for code, factor in pinned.factors.items()]
 
 
-def _conditions(rule: RuleDefinition, reason: str | None, disposition: Disposition) -> list[ConditionResult]:
-    """Return each condition and whether it held: all up to the one that failed, unknown after it."""
+def _conditions(
+    compiled: CompiledRule, reason: str | None, disposition: Disposition
+) -> list[ConditionResult]:
+    """Return each condition, as they are judged, and whether it held: all up to the one that failed, unknown after it.
+
+    Where the rule could not be computed nobody knows which of them held.
+    """
     was_judged = disposition in {
         Disposition.CREDITED,
         Disposition.PARTLY_CREDITED,
@@ -135,8 +139,8 @@ def _conditions(rule: RuleDefinition, reason: str | None, disposition: Dispositi
         Disposition.INELIGIBLE,
     }
     results = []
-    holds: bool | None = True if was_judged else None
-    for condition in rule.eligibility:
+    holds: bool | None = True if was_judged and reason != NOT_COMPUTABLE else None
+    for condition in (judged.definition for judged in (*compiled.screens, *compiled.histories)):
         if condition.code == reason:
             holds = False
         results.append(

@@ -68,9 +68,9 @@ def list_tasks(*, caller: Caller, account_id: int | None, purpose: str | None) -
         today = settings.calendar.local_date(instant)
         given = consents_in_force(session, [head.account_id])
         offers = [
-            (pinned.behaviour, pinned.rule)
+            (pinned.behaviour, pinned.compiled.rule)
             for code in sorted(catalogue.behaviours)
-            if (pinned := catalogue.rule_at(code, instant)) is not None and pinned.rule is not None
+            if (pinned := catalogue.rule_at(code, instant)) is not None and pinned.compiled is not None
         ]
         usage = _usage_today(session, head.account_id, [rule for _, rule in offers], today)
         return [

@@ -37,6 +37,7 @@ PROBLEMS: dict[str, Sentence] = {
     "not_computable": Sentence(
         "its rule could not be computed from what was reported", "按上报的数据无法计算规则公式"
     ),
+    "nothing_earned": Sentence("its rule gives nothing for it", "规则对其不给予积分"),
 }
 UNDECIDED: dict[Disposition, Sentence] = {
     Disposition.NO_CONSENT: Sentence(
@@ -47,7 +48,8 @@ UNDECIDED: dict[Disposition, Sentence] = {
         "Nothing was decided: the subject has no account here.", "未作处理:该主体在此没有账户。"
     ),
     Disposition.UNKNOWN_BEHAVIOUR: Sentence(
-        "Nothing was decided: this behaviour is not known here.", "未作处理:此处没有该行为类型。"
+        "Nothing was decided: this behaviour is not known here, or not from this source.",
+        "未作处理:此处没有该行为类型,或该来源不得上报该行为。",
     ),
     Disposition.FUTURE: Sentence(
         "Nothing was decided: the act lies in the future.", "未作处理:行为时间在未来。"
@@ -127,4 +129,4 @@ def _why_nothing(
     for condition in rule.eligibility if rule is not None else ():
         if condition.code == reason:
             return Sentence(condition.text_en.rstrip("."), condition.text_zh.rstrip("。"))
-    return PROBLEMS.get(reason or "", Sentence("its rule gives nothing for it", "规则对其不给予积分"))
+    return PROBLEMS.get(reason or "", PROBLEMS["nothing_earned"])

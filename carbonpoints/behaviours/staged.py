@@ -19,6 +19,8 @@ COMPRESSION_LEVEL = 1
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+_FIRST_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -51,8 +53,15 @@ def instant_of(microseconds: int) -> datetime:
 
 
 def microseconds_of(instant: datetime) -> int:
-    """Return the whole microseconds from 1970-01-01T00:00Z to `instant` (aware)."""
-    return (instant - EPOCH) // MICROSECOND
+    """Return the whole microseconds from 1970-01-01T00:00Z to `instant` (aware).
+
+    Raises OverflowError where `instant_of` could not return it: with an offset, an instant may lie outside the
+    years 1 to 9999 of UTC.
+    """
+    microseconds = (instant - EPOCH) // MICROSECOND
+    if not _FIRST_US <= microseconds <= _LAST_US:
+        raise OverflowError("outside the years 1 to 9999")
+    return microseconds
 
 
 class ChunkWriter:

@@ -10,11 +10,13 @@ Two steps, because the second needs the account's lock and the first does not:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, NamedTuple
 
+from carbonpoints.core.amounts import plain
 from carbonpoints.rules.definitions import (
     AttributeDefinition,
     BehaviourDefinition,
@@ -23,6 +25,7 @@ from carbonpoints.rules.definitions import (
     RuleDefinition,
 )
 from carbonpoints.rules.language import (
+    CONTEXT,
     FAILURES,
     EvaluationError,
     Expression,
@@ -31,8 +34,11 @@ from carbonpoints.rules.language import (
 )
 from carbonpoints.rules.usage import UsageBook, UsageRow, period_starts
 
-MG_PER_G = 1000
-GRAMS_TO_MG = Decimal(MG_PER_G)
+NOT_COMPUTABLE, NOTHING_EARNED = "not_computable", "nothing_earned"
+"""Reasons that are no condition of the rule."""
+MG_PER_G_EXPONENT = 3
+AWARD_MAX = 10**15
+"""More mg or millicredits than this are no act of a person; far below what the books can hold."""
 READERS: dict[str, Callable[[Any], object]] = {
     "number": Decimal,
     "date": date.fromisoformat,
@@ -108,7 +114,7 @@ class Counter:
         total: Decimal | int = 0
         for tally in tallies:
             amount = tally.get(party, 0)
-            total += amount if isinstance(amount, int) else Decimal(amount)
+            total = total + amount if isinstance(amount, int) else CONTEXT.add(total, Decimal(amount))
         return total
 
 
@@ -155,9 +161,12 @@ class CompiledRule:
             f"max(0, ({rule.baseline}) - ({rule.project}) - ({rule.leakage}))", variables, expects="number"
         )
         is_constant = not self._estimate.names - self.constants.keys()
-        self._constant_mg = self._estimate_mg(self.constants) if is_constant else None
         self._credit_caps = tuple(cap for cap in rule.caps if cap.millicredits is not None)
         self._rate = rule.credits.millicredits_per_mg.as_integer_ratio()
+        self._constant_mg: int | None = None
+        if is_constant:
+            with suppress(EvaluationError, *FAILURES):  # `assess` says so.
+                self._constant_mg = self._estimate_mg(self.constants)
         windows = [cap.window for cap in rule.caps if cap.window != "event"]
         self.periods: tuple[str, ...] = tuple(
             dict.fromkeys([*windows, *(counter.period for counter in self.counters)])
@@ -181,7 +190,8 @@ class CompiledRule:
     def assess(self, values: dict[str, object]) -> Assessment:
         """Judge the attributes alone, given as `values` returns them. Needs no lock and changes nothing.
 
-        A formula that cannot be computed for these attributes gives the reason `not_computable`.
+        A formula that cannot be computed for these attributes, or gives more than AWARD_MAX, gives the reason
+        `not_computable`.
         """
         try:
             failed = self._screen(values)
@@ -189,18 +199,21 @@ class CompiledRule:
                 return Assessment(failed, 0, values)
             estimate_mg = self._constant_mg if self._constant_mg is not None else self._estimate_mg(values)
         except (EvaluationError, *FAILURES):
-            return Assessment("not_computable", 0, values)
+            return Assessment(NOT_COMPUTABLE, 0, values)
         return Assessment(None, estimate_mg, values)
 
     def _estimate_mg(self, values: Mapping[str, object]) -> int:
         grams = self._estimate.evaluate(values)
         assert isinstance(grams, Decimal)  # noqa: S101 - compiled with expects="number"
-        return int((grams * GRAMS_TO_MG).to_integral_value(ROUND_FLOOR))
+        estimate_mg = int(CONTEXT.scaleb(grams, MG_PER_G_EXPONENT).to_integral_value(ROUND_FLOOR))
+        if max(estimate_mg, self.credits_for(estimate_mg)) > AWARD_MAX:
+            raise OverflowError("more than any act can give")
+        return estimate_mg
 
     def settle(self, assessment: Assessment, usage: UsageBook, day: date) -> Outcome:
         """Judge the history and apply the caps for an act on local date `day`; an award is noted in `usage`.
 
-        An award of zero uses nothing (M7).
+        An award of zero uses nothing (M7); where no cap made it zero, its reason is `nothing_earned`.
         """
         if assessment.reason is not None:
             return Outcome(assessment.reason, 0, 0, None, {"reason": assessment.reason})
@@ -208,11 +221,11 @@ class CompiledRule:
         rows = {period: usage.rows.get((scope, period, start), UNUSED) for period, start in starts}
         trace: dict[str, object] = {}
         if self.counters:
-            counted: dict[str, object] = {
+            counted = {
                 counter.code: counter.value(scope, usage, rows, day, assessment.values)
                 for counter in self.counters
             }
-            seen = {code: str(value) for code, value in counted.items() if value}
+            seen = {code: plain(Decimal(value)) for code, value in counted.items() if value}
             if seen:
                 trace["counters"] = seen
             reason = self._judge_history({**assessment.values, **counted})
@@ -221,25 +234,35 @@ class CompiledRule:
         granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, rows)
         if cap is not None:
             trace |= {"cap": cap, "left": left}
-        if granted_mg or amount_millicredits:
-            for period, start in starts:
-                row = usage.change(scope, period, start)
-                row.awards += 1
-                row.reduction_mg += granted_mg
-                row.amount_millicredits += amount_millicredits
-                for counter in self.counters:
-                    if counter.period == period:
-                        values = assessment.values
-                        party = usage.pseudonym(counter.party(values))
-                        row.tally(counter.code, party, counter.amount(values))
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
+        if posted_mg or amount_millicredits:
+            self._note(usage, starts, assessment.values, granted_mg, amount_millicredits)
+        elif cap is None:
+            return Outcome(NOTHING_EARNED, 0, 0, None, {"reason": NOTHING_EARNED, **trace})
         return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)
+
+    def _note(
+        self,
+        usage: UsageBook,
+        starts: Sequence[tuple[str, date]],
+        values: Mapping[str, object],
+        granted_mg: int,
+        amount_millicredits: int,
+    ) -> None:
+        for period, start in starts:
+            row = usage.change(self.rule.code, period, start)
+            row.awards += 1
+            row.reduction_mg += granted_mg
+            row.amount_millicredits += amount_millicredits
+            for counter in self.counters:
+                if counter.period == period:
+                    row.tally(counter.code, usage.pseudonym(counter.party(values)), counter.amount(values))
 
     def _judge_history(self, values: Mapping[str, object]) -> str | None:
         try:
             return self._history(values)
         except FAILURES:
-            return "not_computable"
+            return NOT_COMPUTABLE
 
     def _cut(self, estimate_mg: int, rows: Rows) -> tuple[int, int, str | None, int]:
         """Return mg and millicredits after all caps, the cap that cut last and what it had left."""

@@ -20,6 +20,7 @@ def check_samples(compiled: CompiledRule, day: date) -> Iterator[tuple[str, str,
         expected = Outcome(None, sample.reduction_mg, sample.millicredits, None, None)
         if not sample.reduction_mg and not sample.millicredits:
             yield f"samples.{no}", "yields_nothing", "a sample must yield something"
+            continue
         for code, message in _differs(compiled, sample.attributes, sample.counters, day, expected):
             yield f"samples.{no}", code, message
     for no, refused in enumerate(compiled.rule.ineligible_samples):

@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from carbonpoints.core.crypto import SUITE
+from carbonpoints.rules.language import CONTEXT
 
 PERIODS = ("day", "month", "year")
 PSEUDONYM_BYTES = 8
@@ -70,7 +71,7 @@ class UsageRow:
         if isinstance(amount, int):
             of_counter[party] = int(of_counter.get(party, 0)) + amount
         else:
-            of_counter[party] = str(Decimal(of_counter.get(party, 0)) + amount)
+            of_counter[party] = str(CONTEXT.add(Decimal(of_counter.get(party, 0)), amount))
 
 
 @dataclass(slots=True)

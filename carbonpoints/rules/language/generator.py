@@ -20,7 +20,7 @@ _MAY_BE_INTEGER = {"if", "coalesce", "lookup"}
 
 def literal_name(value: Decimal) -> str:
     """Return the name under which generated code finds a number literal: the same for the same text."""
-    return "n_" + str(value).replace(".", "_")
+    return "n_" + f"{value:f}".replace(".", "_")
 
 
 def walk(node: Node) -> Iterator[Node]:
