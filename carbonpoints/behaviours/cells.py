@@ -57,7 +57,7 @@ class Columns:
             try:
                 values[name] = self.columns[name].value(cells)
             except RefusedValueError as refused:
-                raise BadLineError(name, refused.code, refused.detail) from None
+                raise BadLineError(name, refused.code, str(refused)) from None
         return values
 
     def check_width(self, cells: Sequence[str]) -> None:
@@ -104,7 +104,9 @@ def _number_cell(decimal: str) -> Callable[[str], object]:
     def read(text: str) -> Decimal:
         point = text.replace(",", ".") if decimal == "," and "." not in text else text
         if NUMBER.fullmatch(point) is None or (decimal == "," and "." in text):
-            raise RefusedValueError("not_a_number", f"Expected a number such as 12{decimal}50.")
+            raise RefusedValueError(
+                "not_a_number", "Expected a number such as %(number)s.", number=f"12{decimal}50"
+            )
         return Decimal(point)
 
     return read
@@ -118,6 +120,6 @@ def _pattern_cell(profile: ProfileDefinition, column: ColumnDefinition) -> Calla
             return read_pattern(text)
         except ValueError:
             code = "not_a_date" if column.type == "date" else "not_an_instant"
-            raise RefusedValueError(code, f"Expected {column.format}.") from None
+            raise RefusedValueError(code, "Expected %(format)s.", format=column.format) from None
 
     return read

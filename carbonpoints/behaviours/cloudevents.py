@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,7 +116,7 @@ class EventReader:
         try:
             data = checks.canonical(envelope["data"]) if checks is not None else {}
         except RefusedAttributesError as refused:
-            errors = tuple(FieldError(f"data.{e.field}", e.code, e.detail) for e in refused.fields)
+            errors = tuple(replace(wrong, field=f"data.{wrong.field}") for wrong in refused.fields)
             return ReadEvent(event_id, source, None, Disposition.INVALID, errors)
         event = StagedEvent(
             event_id,

@@ -127,7 +127,7 @@ def _one_line() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
     except CarbonpointsError as error:
         lines = [str(error) % error.params if error.params else str(error)]
-        lines += [f"{field.field}: {field.detail}" for field in error.fields]
+        lines += [str(field) for field in error.fields]
         raise click.ClickException("\n".join(lines)) from None
 
 

@@ -34,7 +34,8 @@ def read_tables(profile: ProfileDefinition, files: Mapping[str, BinaryIO]) -> di
         try:
             tables[name] = _read_table(profile, name, files[name])
         except BrokenFileError as broken:
-            wrong.append(FieldError(name, broken.code, str(broken)))
+            place = {"line_no": broken.line_no, "problem": broken.detail}
+            wrong.append(FieldError(name, broken.code, "line %(line_no)s: %(problem)s", place))
     if wrong:
         raise InvalidRequest(fields=sorted(wrong, key=lambda error: error.field))
     return tables

@@ -138,4 +138,4 @@ def _check(target: Target, value: object) -> None:
     try:
         target.check(value)
     except RefusedValueError as refused:
-        raise BadLineError(target.field, refused.code, refused.detail) from None
+        raise BadLineError(target.field, refused.code, str(refused)) from None

@@ -54,11 +54,13 @@ def post_events() -> dict[str, Any]:
     elif request.mimetype == BATCH:
         items = load_json(request.get_data())
         if not isinstance(items, list) or not 1 <= len(items) <= BATCH_EVENTS:
-            detail = f"A batch is an array of 1 to {BATCH_EVENTS} events."
-            raise InvalidRequest(fields=[FieldError("", "wrong_length", detail)])
+            wrong = FieldError(
+                "", "wrong_length", "A batch is an array of 1 to %(max)s events.", {"max": BATCH_EVENTS}
+            )
+            raise InvalidRequest(fields=[wrong])
         delivered = deliver_batch(caller=caller, items=items)
     else:
-        raise UnsupportedMediaType(f"Send {ONE} or {BATCH}.")
+        raise UnsupportedMediaType("Send %(one)s or %(batch)s.", params={"one": ONE, "batch": BATCH})
     return views.delivered_view(delivered, shows_balances="accounts:read" in caller.scopes)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from marshmallow import fields, validate
+from marshmallow import fields, pre_dump, validate
 
 from carbonpoints.accounts.schemas import BalancesSchema, PurposeQuerySchema
+from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
+from carbonpoints.core.problems import field_body
 
 
 class FieldErrorSchema(Schema):
-    """One wrong field."""
+    """One wrong field, its sentence in the language of the request."""
+
+    @pre_dump
+    def _in_the_callers_language(self, error: FieldError, **_: object) -> dict[str, str]:
+        return field_body(error)
 
     field = fields.String(required=True)
     code = fields.String(required=True)

@@ -124,7 +124,9 @@ def _keyed(check: Callable[[object], object], key: bytes) -> Callable[[str], obj
 
 def _event_id(value: str) -> str:
     if not (0 < len(value) <= EVENT_ID_LENGTH_MAX and is_clean(value)):
-        raise RefusedValueError("wrong_event_id", f"Expected 1 to {EVENT_ID_LENGTH_MAX} characters.")
+        raise RefusedValueError(
+            "wrong_event_id", "Expected 1 to %(max)s characters.", max=EVENT_ID_LENGTH_MAX
+        )
     return value
 
 
@@ -136,7 +138,9 @@ def _subject(value: str) -> str:
 
 def _revision(value: Decimal) -> int:
     if not (0 <= value <= REVISION_MAX and value % 1 == 0):
-        raise RefusedValueError("wrong_revision", f"Expected a whole number from 0 to {REVISION_MAX}.")
+        raise RefusedValueError(
+            "wrong_revision", "Expected a whole number from 0 to %(max)s.", max=REVISION_MAX
+        )
     return int(value)
 
 

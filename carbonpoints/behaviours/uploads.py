@@ -41,7 +41,9 @@ def read_upload(request: Request, folder: Path) -> Iterator[Upload]:
     or comes twice; what is longer than the upload's limit answers 413.
     """
     if request.mimetype != MULTIPART:
-        raise UnsupportedMediaType(f"Send {MULTIPART} with the file in the part {FILE_PART!r}.")
+        raise UnsupportedMediaType(
+            "Send %(type)s with the file in the part %(part)s.", params={"type": MULTIPART, "part": FILE_PART}
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
 

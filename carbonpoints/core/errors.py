@@ -8,15 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+
+
+def filled(text: str, params: Mapping[str, object]) -> str:
+    """Return an English text with its `%(name)s` places filled; without `params` it has none."""
+    return text % params if params else text
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """One wrong field: its path (`data.distance_km`, `0.type`), a stable code and a sentence."""
+    """One wrong field: its path (`data.distance_km`, `0.type`), a stable code and a sentence.
+
+    `params` fill the `%(name)s` places of the sentence; `str()` gives path and sentence in English.
+    """
 
     field: str
     code: str
     detail: str
+    params: Mapping[str, object] = dataclass_field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.field}: {filled(self.detail, self.params)}"
 
 
 class CarbonpointsError(Exception):

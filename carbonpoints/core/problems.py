@@ -176,9 +176,11 @@ def _translated(text: str, params: Mapping[str, object]) -> str:
     return str(gettext(text, **params))
 
 
-def _field(error: FieldError) -> dict[str, str]:
+def field_body(error: FieldError) -> dict[str, str]:
+    """Return one wrong field as answers name it, in the language of the request."""
     template, values, _ = _recognise(error.detail)
-    return {"field": error.field, "code": error.code, "detail": _translated(template, values)}
+    detail = _translated(template, {**values, **error.params})
+    return {"field": error.field, "code": error.code, "detail": detail}
 
 
 def problem_body(error: CarbonpointsError, status: int) -> dict[str, Any]:
@@ -194,7 +196,7 @@ def problem_body(error: CarbonpointsError, status: int) -> dict[str, Any]:
     if error.detail:
         body["detail"] = _translated(error.detail, error.params)
     if error.fields:
-        body["errors"] = [_field(field) for field in error.fields]
+        body["errors"] = [field_body(field) for field in error.fields]
     return body
 
 

@@ -32,12 +32,16 @@ msgstr ""
 "Content-Transfer-Encoding: 8bit\\n"
 
 """
-TEXT_ARGUMENT = {"FieldError": 2, "ValidationError": 0}
+BASE = "CarbonpointsError"
+TEXT_ARGUMENT = {"FieldError": 2, "RefusedValueError": 1, "ValidationError": 0}
 """Where the text stands among the arguments, beside the first one of every error of ours."""
 
 
 def texts_in_code() -> set[str]:
-    """Return every text that an answer may carry."""
+    """Return every text that an answer may carry.
+
+    TypeError where one is built from parts: it could never be looked up, and takes `params` instead.
+    """
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in sorted(PACKAGE.rglob("*.py"))]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
@@ -46,12 +50,14 @@ def texts_in_code() -> set[str]:
     texts.update(_titles(node for node in classes if node.name in errors))
     places = dict.fromkeys(errors, 0) | TEXT_ARGUMENT
     texts.update(_details((node for node in nodes if isinstance(node, ast.Call)), places))
+    own = [node for one in classes if one.name in errors - {BASE} for node in ast.walk(one)]
+    texts.update(_details((node for node in own if isinstance(node, ast.Call)), {"__init__": 0}))
     return texts
 
 
 def _error_classes(classes: list[ast.ClassDef]) -> set[str]:
-    """Return the names of CarbonpointsError and of all that descend from it."""
-    found = {"CarbonpointsError"}
+    """Return the names of the base and of all that descend from it."""
+    found = {BASE}
     size = 0
     while size != len(found):
         size = len(found)
@@ -80,8 +86,12 @@ def _name(node: ast.expr) -> str:
 
 
 def _literal(node: ast.expr) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
-        yield node.value
+    """Yield a text that stands here; names and attributes hand on what stands elsewhere."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if node.value:
+            yield node.value
+    elif not isinstance(node, ast.Name | ast.Attribute):
+        raise TypeError(f"not a text that can be looked up: {ast.unparse(node)}")
 
 
 def read_catalog() -> Catalog:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from carbonpoints.core.errors import FieldError
+from carbonpoints.core.errors import FieldError, filled
 from carbonpoints.rules.definitions import AttributeDefinition, BehaviourDefinition
 
 CanonicalValue = str | bool
@@ -24,19 +24,23 @@ _DATE_LENGTH = len("2024-05-01")
 
 
 class RefusedValueError(ValueError):
-    """A value that an attribute does not take: a stable code and a sentence that does not repeat the value."""
+    """A value that an attribute does not take: a stable code and a sentence that does not repeat the value.
 
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
+    `params` fill the `%(name)s` places of the sentence.
+    """
+
+    def __init__(self, code: str, detail: str, **params: object) -> None:
+        super().__init__(filled(detail, params))
         self.code = code
         self.detail = detail
+        self.params = params
 
 
 class RefusedAttributesError(ValueError):
     """Attributes that are not those of the behaviour; `fields` names each."""
 
     def __init__(self, fields: tuple[FieldError, ...]) -> None:
-        super().__init__("; ".join(f"{field.field}: {field.detail}" for field in fields))
+        super().__init__("; ".join(str(field) for field in fields))
         self.fields = fields
 
 
@@ -67,7 +71,7 @@ class AttributeChecks:
                 try:
                     canonical[code] = check(value)
                 except RefusedValueError as refused:
-                    wrong.append(FieldError(code, refused.code, refused.detail))
+                    wrong.append(FieldError(code, refused.code, refused.detail, refused.params))
             elif code in self.needed:
                 wrong.append(FieldError(code, "missing", "A value is needed."))
         if wrong:
@@ -115,14 +119,16 @@ def _number_check(attribute: AttributeDefinition) -> Check:
     def check(value: object) -> str:
         number = value if type(value) is Decimal else parse_number(value)
         if low is not None and number < low:
-            raise RefusedValueError("too_small", f"The least that is accepted is {low:f}.")
+            raise RefusedValueError("too_small", "The least that is accepted is %(min)s.", min=f"{low:f}")
         if high is not None and number > high:
-            raise RefusedValueError("too_large", f"The most that is accepted is {high:f}.")
+            raise RefusedValueError("too_large", "The most that is accepted is %(max)s.", max=f"{high:f}")
         text = f"{number:f}"
         if "." in text:
             text = text.rstrip("0").rstrip(".")
             if decimals is not None and "." in text and len(text) - text.index(".") - 1 > decimals:
-                raise RefusedValueError("too_many_decimals", f"At most {decimals} decimals are accepted.")
+                raise RefusedValueError(
+                    "too_many_decimals", "At most %(max)s decimals are accepted.", max=decimals
+                )
         return text if number else "0"
 
     return check
@@ -136,9 +142,11 @@ def _text_check(attribute: AttributeDefinition) -> Check:
         if not isinstance(value, str):
             raise RefusedValueError("not_text", "Expected text.")
         if longest is not None and len(value) > longest:
-            raise RefusedValueError("too_long", f"At most {longest} characters are accepted.")
+            raise RefusedValueError("too_long", "At most %(max)s characters are accepted.", max=longest)
         if choices and value not in choices:
-            raise RefusedValueError("not_a_choice", f"Expected one of {', '.join(sorted(choices))}.")
+            raise RefusedValueError(
+                "not_a_choice", "Expected one of %(choices)s.", choices=", ".join(sorted(choices))
+            )
         if not is_clean(value):
             raise RefusedValueError(
                 "control_character", "Control characters and line breaks are not accepted."

@@ -187,7 +187,9 @@ def busy() -> None:
 def refusing() -> None:
     """Refuse a field."""
     raise InvalidRequest(
-        "Must be one of: %(choices)s.", params={"choices": "a"}, fields=[FieldError("x", "y", "z")]
+        "Must be one of: %(choices)s.",
+        params={"choices": "a"},
+        fields=[FieldError("x", "y", "At most %(max)s decimals are accepted.", {"max": 2})],
     )
 
 
@@ -224,7 +226,7 @@ def test_details_are_translated_with_what_fills_them(probing: FlaskClient) -> No
     response = probing.get("/probe/refusing", headers={"Accept-Language": "zh"})
     assert response.json is not None
     assert response.json["detail"] == "必须是以下之一：a。"
-    assert response.json["errors"] == [{"field": "x", "code": "y", "detail": "z"}]
+    assert response.json["errors"] == [{"field": "x", "code": "y", "detail": "最多接受 2 位小数。"}]
 
 
 def test_an_upload_has_the_larger_limit(probing: FlaskClient, settings: Settings) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gettext
 import re
+from pathlib import Path
 
 import pytest
 
+from carbonpoints.core import translations
 from carbonpoints.core.translations import MO_FILE, read_catalog, texts_in_code
 
 PLACE = re.compile(r"%\(\w+\)s")
@@ -45,7 +47,26 @@ def test_the_app_reads_what_is_kept() -> None:
         "The token has expired.",
         "Unknown field.",
         "This is no cursor of ours.",
+        "The operation needs the scope %(scope)s.",
+        "The least that is accepted is %(min)s.",
     ],
 )
 def test_titles_details_field_texts_and_marshmallow_s_are_all_found(text: str) -> None:
     assert text in texts_in_code()
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        'NotFound(f"No account {number}.")',
+        'FieldError("a", "b", "At most {}.".format(3))',
+        'RefusedValueError("b", "At most " + text)',
+    ],
+)
+def test_a_text_built_from_parts_is_refused(
+    raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "errors.py").write_text(f"class NotFound(CarbonpointsError): ...\nraise {raised}\n")
+    monkeypatch.setattr(translations, "PACKAGE", tmp_path)
+    with pytest.raises(TypeError, match="not a text that can be looked up"):
+        texts_in_code()
