@@ -19,6 +19,8 @@ class Source:
     source_id: int
     uri: str
     is_backfill: bool
+    consent_sources: frozenset[str]
+    """It reports behaviours that need one of these consents, and no other."""
 
 
 @dataclass(frozen=True)

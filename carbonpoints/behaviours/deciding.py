@@ -7,7 +7,7 @@ set-based, every event is decided in order, and everything new is written at onc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import consents_in_force
 from carbonpoints.behaviours import usage_store
+from carbonpoints.behaviours.acts import release_acts
 from carbonpoints.behaviours.candidates import Candidate, Delivery
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.identities import release_acts, remember_undecided
+from carbonpoints.behaviours.identities import remember_undecided
 from carbonpoints.behaviours.intake import is_covered
 from carbonpoints.behaviours.payloads import write_payloads
 from carbonpoints.core import clock
@@ -61,6 +62,8 @@ class Work:
     known: dict[bytes, KnownEvent]
     usage: dict[int, UsageBook]
     payloads: list[tuple[int, int, str]]
+    withdrawn: list[Candidate]
+    """Copies of those that stayed undecided after all: the caller may run again with the candidates as they were."""
 
 
 def decide(
@@ -86,15 +89,15 @@ def decide(
         ),
         usage=usage_store.load(session, account_ids, placed),
         payloads=[],
+        withdrawn=[],
     )
     receipts = [_decide_one(work, candidate) for candidate in candidates]
     write_books(session, books.values())
     write_payloads(session, work.payloads)
     usage_store.write(session, work.usage)
-    withdrawn = [c for c in placed if c.undecided is not None]
-    if withdrawn:
-        release_acts(session, withdrawn)
-        remember_undecided(session, delivery, withdrawn)
+    if work.withdrawn:
+        release_acts(session, work.withdrawn)
+        remember_undecided(session, delivery, work.withdrawn)
     return receipts, books
 
 
@@ -107,12 +110,10 @@ def _decide_one(work: Work, candidate: Candidate) -> Receipt:
     if candidate.claimed_by:
         return Receipt(candidate.event_hash, Disposition.CONFLICT, candidate.account_id, 0, 0, 0, None)
     book = work.books.get(candidate.account_id)
-    if book is None:
-        candidate.undecided = Disposition.UNKNOWN_ACCOUNT
-    elif not is_covered(work.consents, candidate):
-        candidate.undecided = Disposition.NO_CONSENT
-    if book is None or candidate.undecided is not None:
-        return _decide_one(work, candidate)
+    if book is None or not is_covered(work.consents, candidate):
+        end = Disposition.UNKNOWN_ACCOUNT if book is None else Disposition.NO_CONSENT
+        work.withdrawn.append(replace(candidate, undecided=end))
+        return Receipt(candidate.event_hash, end, candidate.account_id, 0, 0, 0, None)
     disposition, reason, reduction_mg, amount_millicredits, trace = _judge(work, candidate, book)
     seq = book.decide(
         DecisionKind.EVENT,

@@ -15,7 +15,7 @@ from carbonpoints.behaviours.errors import SourceNotYours, UnknownSource
 from carbonpoints.behaviours.services import note_unread, take_events
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading
-from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.core.errors import CarbonpointsError, FieldError, InvalidRequest
 from carbonpoints.core.ids import NumberedId, account_public_id
 from carbonpoints.ledger.queries import Balances
 from carbonpoints.rules.attributes import AttributeChecks
@@ -62,24 +62,21 @@ def _reader(programme_id: int, catalogue: Catalogue) -> EventReader:
 def deliver_event(*, caller: Caller, item: Any) -> Delivered:
     """Take one CloudEvent.
 
-    Raises InvalidRequest, naming the fields, when it is malformed, and SourceNotYours when the caller may not
-    speak for its source; everything else is a disposition.
+    Raises InvalidRequest, naming the fields, when it is malformed, SourceNotYours when the caller may not speak
+    for its source and UnknownSource when that is not registered; everything else is a disposition.
     """
-    delivered, reads = _deliver(caller, [item])
+    delivered = deliver_batch(caller=caller, items=[item])
     only = delivered.items[0]
     if only.errors:
-        if any(error.code == SourceNotYours.code for error in only.errors):
-            raise SourceNotYours(params={"source": reads[0].source})
+        for error in WRONG_SOURCE:
+            if only.errors[0].code == error.code:
+                raise error(params={"source": only.source})
         raise InvalidRequest(fields=only.errors)
     return delivered
 
 
 def deliver_batch(*, caller: Caller, items: Sequence[Any]) -> Delivered:
     """Take a batch; one bad item does not sink the rest."""
-    return _deliver(caller, items)[0]
-
-
-def _deliver(caller: Caller, items: Sequence[Any]) -> tuple[Delivered, list[ReadEvent]]:
     with reading() as session:
         programme_id = programme_of(session, caller)
         reader = _reader(programme_id, load_catalogue(session, programme_id))
@@ -92,7 +89,12 @@ def _deliver(caller: Caller, items: Sequence[Any]) -> tuple[Delivered, list[Read
     balances: dict[str, Balances] = {}
     for source, indexes in by_source.items():
         events = [event for index in indexes if (event := reads[index].event) is not None]
-        taken = take_events(programme_id=programme_id, source_uri=source, events=events)
+        try:
+            taken = take_events(programme_id=programme_id, source_uri=source, events=events)
+        except UnknownSource:
+            for index in indexes:
+                answers[index] = _refused(_of_wrong_source(reads[index], UnknownSource))
+            continue
         for index, receipt in zip(indexes, taken.receipts, strict=True):
             answers[index] = _answered(reads[index], receipt)
         balances |= {account_public_id(account_id): held for account_id, held in taken.balances.items()}
@@ -100,14 +102,24 @@ def _deliver(caller: Caller, items: Sequence[Any]) -> tuple[Delivered, list[Read
         # A source that is not registered has no events that anybody could ask about.
         with suppress(UnknownSource):
             note_unread(programme_id=programme_id, source_uri=source, unread=unread)
-    return Delivered(answers, balances), reads
+    return Delivered(answers, balances)
 
 
 def _allowed(caller: Caller, read: ReadEvent) -> ReadEvent:
     """Refuse what names a source the caller's token does not speak for."""
     if read.disposition is Disposition.INVALID or read.source in caller.sources:
         return read
-    wrong = FieldError("source", SourceNotYours.code, "Your token does not speak for this source.")
+    return _of_wrong_source(read, SourceNotYours)
+
+
+WRONG_SOURCE: dict[type[CarbonpointsError], str] = {
+    SourceNotYours: "Your token does not speak for this source.",
+    UnknownSource: "This event source is not registered.",
+}
+
+
+def _of_wrong_source(read: ReadEvent, error: type[CarbonpointsError]) -> ReadEvent:
+    wrong = FieldError("source", error.code, WRONG_SOURCE[error])
     return ReadEvent(read.event_id, read.source, None, Disposition.INVALID, (wrong,))
 
 

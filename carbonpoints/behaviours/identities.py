@@ -8,38 +8,14 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate, Delivery
 from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.inserting import insert_unless_known
 from carbonpoints.core.arrays import of_bytes, of_numbers, of_times
 from carbonpoints.core.db import raw_connection
-from carbonpoints.ledger.queries import find_events
+from carbonpoints.ledger.queries import KnownEvent, find_events, read_head
 
 CLAIM_EVENTS = """
-WITH wanted AS MATERIALIZED (
-    SELECT * FROM unnest(%s::bytea[], %s::bigint[]) AS w (event_hash, account_id)
-), inserted AS (
-    INSERT INTO identity_event (event_hash, account_id)
-    SELECT event_hash, account_id FROM wanted ON CONFLICT DO NOTHING
-    RETURNING event_hash
-)
-SELECT w.event_hash FROM wanted w LEFT JOIN inserted i USING (event_hash) WHERE i.event_hash IS NULL
-"""
-CLAIM_ACTS = """
-WITH wanted AS MATERIALIZED (
-    SELECT fingerprint, event_hash, account_id, tstzrange(starts, ends) AS during
-    FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-         AS w (fingerprint, event_hash, account_id, starts, ends)
-), inserted AS (
-    INSERT INTO identity_claim (fingerprint, event_hash, account_id, during, key_version, state)
-    SELECT fingerprint, event_hash, account_id, CASE WHEN lower_inf(during) THEN NULL ELSE during END, %s, 'claimed'
-    FROM wanted ON CONFLICT DO NOTHING
-    RETURNING fingerprint, event_hash
-)
-SELECT w.fingerprint, w.event_hash FROM wanted w LEFT JOIN inserted i USING (fingerprint, event_hash)
-WHERE i.event_hash IS NULL
-"""
-OWN_CLAIMS = """
-SELECT c.event_hash FROM identity_claim c
-JOIN unnest(%s::bytea[], %s::bytea[]) AS w (fingerprint, event_hash) USING (fingerprint, event_hash)
-WHERE c.state = 'claimed'
+INSERT INTO identity_event (event_hash, account_id)
+SELECT * FROM unnest(%s::bytea[], %s::bigint[])
 """
 REMEMBER = """
 INSERT INTO identity_undecided (event_hash, account_id, source_id, disposition, received_at)
@@ -47,77 +23,68 @@ SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::int[], %s::smallint[], %s::t
 ON CONFLICT (event_hash) DO UPDATE
 SET account_id = excluded.account_id, disposition = excluded.disposition, received_at = excluded.received_at
 """
-CLAIMED_BY = "SELECT account_id, event_hash FROM identity_event WHERE event_hash = ANY(%s)"
-RELEASE_ACTS = "DELETE FROM identity_claim WHERE (fingerprint, event_hash) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))"
+TAKE_OVER = "UPDATE identity_event SET account_id = %s WHERE event_hash = %s"
+CLAIMED_BY = "SELECT account_id, event_hash FROM identity_event WHERE event_hash = ANY(%s::bytea[])"
 
 
 def claim_events(session: Session, candidates: Sequence[Candidate]) -> None:
     """Claim the identity of each event for its account.
 
-    Marks a candidate whose identity was claimed before as not new, and names the account that holds it where that
-    is another: the event was decided there, or is a conflict.
+    Where any of them was claimed before, none is taken for new; and a candidate whose identity another account
+    holds names that account: the event was decided there, or is a conflict.
     """
     if not candidates:
         return
     ordered = sorted(candidates, key=lambda candidate: candidate.event_hash)
-    connection = raw_connection(session)
-    hashes = [candidate.event_hash for candidate in ordered]
-    accounts = [candidate.account_id for candidate in ordered]
-    rows = connection.execute(CLAIM_EVENTS, (of_bytes(hashes), of_numbers(accounts)), binary=True)
-    known = [row[0] for row in rows]
-    if not known:
+    hashes = of_bytes(candidate.event_hash for candidate in ordered)
+    arguments = (hashes, of_numbers(candidate.account_id for candidate in ordered))
+    is_once = len({candidate.event_hash for candidate in ordered}) == len(ordered)
+    if insert_unless_known(session, CLAIM_EVENTS, arguments, expects_new=is_once):
         return
-    found = connection.execute(
-        "SELECT event_hash, account_id FROM identity_event WHERE event_hash = ANY(%s)", (known,), binary=True
-    )
-    owners = dict(found.fetchall())
+    owners = {key: holder for holder, key in raw_connection(session).execute(CLAIMED_BY, (hashes,))}
     for candidate in candidates:
-        owner = owners.get(candidate.event_hash)
-        if owner is not None:
-            candidate.is_new = False
-            if owner != candidate.account_id:
-                candidate.claimed_by = owner
+        candidate.is_new = False
+        owner = owners[candidate.event_hash]
+        if owner != candidate.account_id:
+            candidate.claimed_by = owner
 
 
-def claim_acts(session: Session, candidates: Sequence[Candidate], key_version: int) -> None:
-    """Claim the act of each event; marks those whose act another event has claimed.
+def recall(session: Session, candidates: Sequence[Candidate]) -> dict[bytes, KnownEvent]:
+    """Return what was decided before, by event; such an event goes on to be answered whatever holds today.
 
-    The more specific behaviour goes first inside one delivery (M14).
+    A consent that has ended, a subject that is gone: they decide nothing about what was decided.
     """
-    if not candidates:
-        return
-    ordered = sorted(candidates, key=_claim_order)
-    connection = raw_connection(session)
-    claims = [(candidate, candidate.claim) for candidate in ordered if candidate.claim is not None]
-    arguments = (
-        of_bytes(claim.fingerprint for _, claim in claims),
-        of_bytes(candidate.event_hash for candidate, _ in claims),
-        of_numbers(candidate.account_id for candidate, _ in claims),
-        of_times(claim.start for _, claim in claims),
-        of_times(claim.end for _, claim in claims),
-        key_version,
-    )
-    refused = connection.execute(CLAIM_ACTS, arguments, binary=True).fetchall()
-    if not refused:
-        return
-    pairs = ([row[0] for row in refused], [row[1] for row in refused])
-    own = {row[0] for row in connection.execute(OWN_CLAIMS, pairs, binary=True)}
-    lost = {row[1] for row in refused} - own
-    for candidate in candidates:
-        candidate.is_claimed_elsewhere = candidate.event_hash in lost
+    repeated = [c for c in candidates if c.undecided is not None or not c.is_new]
+    decided = _find_decided(session, [candidate.event_hash for candidate in repeated])
+    for candidate in repeated:
+        known = decided.get(candidate.event_hash)
+        if known is not None:
+            candidate.undecided = None
+            candidate.is_new = False
+            candidate.claimed_by = known.account_id if known.account_id != candidate.account_id else 0
+    return decided
 
 
-def _claim_order(candidate: Candidate) -> tuple[bytes, int]:
-    assert candidate.claim is not None  # noqa: S101 - only candidates with a claim are passed
-    assert candidate.compiled is not None  # noqa: S101 - a claim comes from a compiled rule
-    return candidate.claim.fingerprint, -candidate.compiled.behaviour.specificity
+def _find_decided(session: Session, event_hashes: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+    if not event_hashes:
+        return {}
+    claimed = raw_connection(session).execute(CLAIMED_BY, (of_bytes(event_hashes),))
+    return find_events(session, claimed.fetchall())
 
 
-def release_acts(session: Session, candidates: Sequence[Candidate]) -> None:
-    """Take back the claims of events that stayed undecided after all."""
-    claims = [(c.claim.fingerprint, c.event_hash) for c in candidates if c.claim is not None]
-    if claims:
-        raw_connection(session).execute(RELEASE_ACTS, ([f for f, _ in claims], [h for _, h in claims]))
+def take_over(session: Session, candidates: Sequence[Candidate]) -> None:
+    """Give undecided events of accounts that were merged since to the account that their subject names now.
+
+    A merged account decides no event any more, so nobody else will.
+    """
+    holders = {candidate.claimed_by for candidate in candidates}
+    heads = [read_head(session, holder) for holder in sorted(holders)]
+    merged = {head.account_id for head in heads if head is not None and head.status == "merged"}
+    for candidate in sorted(candidates, key=lambda candidate: candidate.event_hash):
+        if candidate.claimed_by in merged:
+            names = (candidate.account_id, candidate.event_hash)
+            raw_connection(session).execute(TAKE_OVER, names)
+            candidate.claimed_by = 0
 
 
 def remember_undecided(session: Session, delivery: Delivery, candidates: Sequence[Candidate]) -> None:
@@ -131,8 +98,7 @@ def remember_undecided(session: Session, delivery: Delivery, candidates: Sequenc
 
 def remember_unread(session: Session, delivery: Delivery, unread: Mapping[bytes, Disposition]) -> None:
     """Keep the same of events that went no further than being read, unless an event of that identity was decided."""
-    rows = raw_connection(session).execute(CLAIMED_BY, (list(unread),))
-    decided = find_events(session, rows.fetchall())
+    decided = _find_decided(session, list(unread))
     _remember(
         session,
         delivery,
@@ -149,10 +115,10 @@ def _remember(
     raw_connection(session).execute(
         REMEMBER,
         (
-            hashes,
-            [undecided[event_hash][0] for event_hash in hashes],
-            [delivery.source.source_id] * len(hashes),
-            [int(undecided[event_hash][1]) for event_hash in hashes],
-            [delivery.received_at] * len(hashes),
+            of_bytes(hashes),
+            of_numbers(undecided[event_hash][0] for event_hash in hashes),
+            of_numbers([delivery.source.source_id] * len(hashes)),
+            of_numbers(undecided[event_hash][1] for event_hash in hashes),
+            of_times([delivery.received_at] * len(hashes)),
         ),
     )

@@ -13,9 +13,15 @@ from json.encoder import encode_basestring as _text
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import consents_in_force, resolve_subjects
+from carbonpoints.behaviours.acts import claim_acts
 from carbonpoints.behaviours.candidates import Candidate, Claim, Delivery
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.identities import claim_acts, claim_events, remember_undecided
+from carbonpoints.behaviours.identities import (
+    claim_events,
+    recall,
+    remember_undecided,
+    take_over,
+)
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE, identity_hash
@@ -90,7 +96,7 @@ def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEve
             candidate.undecided = Disposition.FUTURE
             continue
         pinned = catalogue.rule_at(event.behaviour, candidate.occurred_at)
-        if pinned is None:
+        if pinned is None or pinned.behaviour.consent_source not in source.consent_sources:
             candidate.undecided = Disposition.UNKNOWN_BEHAVIOUR
             continue
         candidate.pinned = pinned
@@ -139,7 +145,10 @@ def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate])
             candidate.undecided = Disposition.NO_CONSENT
     placed = [candidate for candidate in open_ones if candidate.undecided is None]
     claim_events(session, placed)
-    claim_acts(session, [c for c in placed if c.claim and not c.claimed_by], delivery.key_version)
+    decided = recall(session, candidates)
+    take_over(session, [c for c in placed if c.claimed_by and c.event_hash not in decided])
+    claiming = [c for c in placed if c.claim and not c.claimed_by and c.event_hash not in decided]
+    claim_acts(session, claiming, delivery.key_version)
     remember_undecided(session, delivery, [c for c in candidates if c.undecided is not None])
 
 

@@ -50,26 +50,36 @@ class IdentityEvent(Model):
 
 
 class IdentityClaim(Model):
-    """One act, claimed once (M14): its fingerprint without the person, and the event that claims it.
+    """One act at a point in time, a transaction, claimed once: its fingerprint without the person (M14).
 
-    `during` is null for an act at a point (a transaction); otherwise no two claims of one fingerprint overlap.
-    `released` is reserved: a reversal gives the act free without forgetting who had claimed it.
+    `state` stands ready for reversal, which releases a claim.
     """
 
     __tablename__ = "identity_claim"
     __table_args__ = (
-        Index(
-            "uq_identity_claim_point",
-            "fingerprint",
-            unique=True,
-            postgresql_where=text("during IS NULL AND state = 'claimed'"),
-        ),
+        CheckConstraint("state IN ('claimed','released')", name="state"),
+        distributed_by("identity"),
+    )
+
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    event_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """The event that claims it."""
+    account_id: Mapped[int] = mapped_column(BigInteger)
+    key_version: Mapped[int] = mapped_column(SmallInteger)
+    state: Mapped[str] = mapped_column(Text, server_default="claimed", default="claimed")
+
+
+class IdentityIntervalClaim(Model):
+    """One act that takes time, a trip or a meter period: no two claims of one fingerprint overlap (M14)."""
+
+    __tablename__ = "identity_interval_claim"
+    __table_args__ = (
         ExcludeConstraint(
             ("fingerprint", "="),
             ("during", "&&"),
-            name="ex_identity_claim_interval",
+            name="ex_identity_interval_claim",
             using="gist",
-            where=text("during IS NOT NULL AND state = 'claimed'"),
+            where=text("state = 'claimed'"),
         ),
         CheckConstraint("state IN ('claimed','released')", name="state"),
         distributed_by("identity"),
@@ -78,7 +88,7 @@ class IdentityClaim(Model):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     event_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     account_id: Mapped[int] = mapped_column(BigInteger)
-    during: Mapped[Range[datetime] | None] = mapped_column(TSTZRANGE)
+    during: Mapped[Range[datetime]] = mapped_column(TSTZRANGE)
     key_version: Mapped[int] = mapped_column(SmallInteger)
     state: Mapped[str] = mapped_column(Text, server_default="claimed", default="claimed")
 

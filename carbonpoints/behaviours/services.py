@@ -49,7 +49,7 @@ def open_delivery(session: Session, *, programme_id: int, source_uri: str, recei
     config = settings()
     return Delivery(
         programme=programme,
-        source=Source(source_id, source_uri, declared.is_backfill),
+        source=Source(source_id, source_uri, declared.is_backfill, frozenset(declared.consent_sources)),
         received_at=received_at,
         identity_key=config.identity_key,
         key_version=config.identity_key_version,

@@ -19,14 +19,23 @@ CREATE TABLE identity_claim (
     fingerprint BYTEA NOT NULL,
     event_hash BYTEA NOT NULL,
     account_id BIGINT NOT NULL,
-    during TSTZRANGE,
     key_version SMALLINT NOT NULL,
     state TEXT DEFAULT 'claimed' NOT NULL,
-    CONSTRAINT pk_identity_claim PRIMARY KEY (fingerprint, event_hash),
-    CONSTRAINT ex_identity_claim_interval EXCLUDE USING gist (fingerprint WITH =, during WITH &&) WHERE (during IS NOT NULL AND state = 'claimed'),
+    CONSTRAINT pk_identity_claim PRIMARY KEY (fingerprint),
     CONSTRAINT ck_identity_claim_state CHECK (state IN ('claimed','released'))
 );
-CREATE UNIQUE INDEX uq_identity_claim_point ON identity_claim (fingerprint) WHERE during IS NULL AND state = 'claimed';
+
+CREATE TABLE identity_interval_claim (
+    fingerprint BYTEA NOT NULL,
+    event_hash BYTEA NOT NULL,
+    account_id BIGINT NOT NULL,
+    during TSTZRANGE NOT NULL,
+    key_version SMALLINT NOT NULL,
+    state TEXT DEFAULT 'claimed' NOT NULL,
+    CONSTRAINT pk_identity_interval_claim PRIMARY KEY (fingerprint, event_hash),
+    CONSTRAINT ex_identity_interval_claim EXCLUDE USING gist (fingerprint WITH =, during WITH &&) WHERE (state = 'claimed'),
+    CONSTRAINT ck_identity_interval_claim_state CHECK (state IN ('claimed','released'))
+);
 
 CREATE TABLE identity_event (
     event_hash BYTEA NOT NULL,
@@ -131,5 +140,6 @@ def downgrade() -> None:
     op.execute("DROP TABLE usage")
     op.execute("DROP TABLE identity_undecided")
     op.execute("DROP TABLE identity_event")
+    op.execute("DROP TABLE identity_interval_claim")
     op.execute("DROP TABLE identity_claim")
     op.execute("DROP TABLE event_payload")
