@@ -105,7 +105,7 @@ def test_every_unique_key_fits_its_table_s_distribution(unique_keys: list[Key]) 
     kinds = distribution()
     assert [(key.table, key.name) for key in unique_keys if not fits(key, kinds[key.table])] == []
     # The query sees all three sorts of key: primary, unique index, exclusion.
-    assert {"pk_account", "uq_lot_identity", "ex_identity_claim_interval"} <= {
+    assert {"pk_account", "uq_lot_identity", "ex_identity_interval_claim"} <= {
         key.name for key in unique_keys
     }
 
