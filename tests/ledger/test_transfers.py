@@ -86,6 +86,21 @@ def test_what_is_due_comes_along_and_is_settled_from_what_comes() -> None:
     ]
 
 
+def test_a_reversal_takes_no_reduction_that_has_left() -> None:
+    source = make_book(1)
+    seq = award(source, 10, reduction_mg=3)
+    transfer_out(
+        source,
+        moment_on(DAY),
+        transfer_id=TRANSFER,
+        counterpart_account_id=2,
+        parcels=[Parcel(2, 5, 2)],
+    )
+    reverse(source, seq)
+    assert balances_of(source, DAY).lifetime_reduction_mg == 0
+    assert (source.entries[-1][9], source.entries[-1][4]) == (Flow.REVERSE_REDUCTION, 1)
+
+
 @pytest.mark.parametrize(
     "parcel",
     [
