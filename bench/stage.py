@@ -25,10 +25,9 @@ from bench.machine import describe_machine
 from carbonpoints.app import create_app
 from carbonpoints.core.config import Settings, load_settings
 from carbonpoints.core.db import db
-from carbonpoints.demo import is_ready, make_children
+from carbonpoints.demo import READY_S, is_ready, make_children
 from carbonpoints.embedded import Child, Servers, running_servers
 
-READY_S = 60.0
 POLL_S = 0.05
 RATE_LIMIT_PER_MINUTE = 10_000_000
 """One caller sends all the load: the limiter counts, and never refuses."""
