@@ -112,14 +112,12 @@ def _allowed(caller: Caller, read: ReadEvent) -> ReadEvent:
     return _of_wrong_source(read, SourceNotYours)
 
 
-WRONG_SOURCE: dict[type[CarbonpointsError], str] = {
-    SourceNotYours: "Your token does not speak for this source.",
-    UnknownSource: "This event source is not registered.",
-}
+WRONG_SOURCE = (SourceNotYours, UnknownSource)
+"""What is wrong with the sender rather than with a field: a single event is refused with it as a whole."""
 
 
 def _of_wrong_source(read: ReadEvent, error: type[CarbonpointsError]) -> ReadEvent:
-    wrong = FieldError("source", error.code, WRONG_SOURCE[error])
+    wrong = FieldError("source", error.code, error.title, {"source": read.source})
     return ReadEvent(read.event_id, read.source, None, Disposition.INVALID, (wrong,))
 
 
