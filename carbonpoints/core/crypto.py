@@ -7,9 +7,10 @@ PyJWT's job and takes its algorithms from the same suite.
 from __future__ import annotations
 
 import hashlib
-import hmac
+from functools import lru_cache
 from typing import Protocol
 
+SHA256_BLOCK_BYTES = 64
 IDENTITY_BYTES = 16
 """An identity hash keeps 128 bits of its MAC: no collision among 10^15 identities, half the index."""
 
@@ -45,6 +46,17 @@ class Suite(Protocol):
         ...
 
 
+@lru_cache(maxsize=64)
+def _keyed_states(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    block = (hashlib.sha256(key).digest() if len(key) > SHA256_BLOCK_BYTES else key).ljust(
+        SHA256_BLOCK_BYTES, b"\0"
+    )
+    return (
+        hashlib.sha256(bytes(byte ^ 0x36 for byte in block)),
+        hashlib.sha256(bytes(byte ^ 0x5C for byte in block)),
+    )
+
+
 class InternationalSuite:
     """HMAC-SHA-256 and SHA-256; RS256, ES256 and EdDSA tokens."""
 
@@ -52,8 +64,17 @@ class InternationalSuite:
     token_algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
 
     def mac(self, key: bytes, message: bytes) -> bytes:
-        """Return HMAC-SHA-256."""
-        return hmac.digest(key, message, "sha256")
+        """Return HMAC-SHA-256 (RFC 2104).
+
+        Both hashes start from states that are made once per key: every event is authenticated several times, and
+        this takes half the time of preparing the key anew.
+        """
+        inner, outer = _keyed_states(key)
+        inside = inner.copy()
+        inside.update(message)
+        outside = outer.copy()
+        outside.update(inside.digest())
+        return outside.digest()
 
     def digest(self, message: bytes) -> bytes:
         """Return SHA-256."""

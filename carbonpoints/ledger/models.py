@@ -83,6 +83,10 @@ class Decision(Model):
     __tablename__ = "decision"
     __table_args__ = (
         UniqueConstraint("account_id", "event_hash", "revision"),
+        # Reversals and refunds look for the few decisions that are no events.
+        Index(
+            "ix_decision_not_event", "account_id", "kind", "account_seq", postgresql_where=text("kind <> 2")
+        ),
         CheckConstraint("account_seq > 0", name="account_seq"),
         CheckConstraint("reduction_mg >= 0 AND amount_millicredits >= 0", name="not_negative"),
         distributed_by("account"),

@@ -50,6 +50,7 @@ CREATE TABLE decision (
     CONSTRAINT ck_decision_account_seq CHECK (account_seq > 0),
     CONSTRAINT ck_decision_not_negative CHECK (reduction_mg >= 0 AND amount_millicredits >= 0)
 );
+CREATE INDEX ix_decision_not_event ON decision (account_id, kind, account_seq) WHERE kind <> 2;
 
 CREATE TABLE entry (
     account_id BIGINT NOT NULL,
