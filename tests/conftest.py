@@ -163,6 +163,8 @@ def app(settings: Settings) -> Iterator[Flask]:
 @pytest.fixture
 def forgetting(app: Flask) -> Iterator[None]:
     """Put every session of the app on one connection, inside one transaction that is rolled back."""
+    # A test that made an app of its own left its Celery as the one whose tasks are called.
+    app.extensions["celery"].set_current()
     with app.app_context():
         engines = cast("dict[str | None, Engine | Connection]", db.engines)
         engine = db.engine
