@@ -106,25 +106,37 @@ def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEve
         if compiled is not None:
             candidate.assessment = compiled.assess(compiled.values(event.data))
             if candidate.assessment.reason is None:
-                candidate.claim = _claim(delivery, compiled, candidate)
+                _claim(delivery, compiled, candidate, latest)
     return candidates
 
 
-def _claim(delivery: Delivery, compiled: CompiledRule, candidate: Candidate) -> Claim | None:
-    """Return the act this event would claim, or None where a field that identifies it is missing."""
+def _claim(delivery: Delivery, compiled: CompiledRule, candidate: Candidate, latest: datetime) -> None:
+    """Say which act this event would claim: none where a field that identifies it is missing.
+
+    An act that takes time must have ended by `latest`, hold the instant of the event and be no longer than its
+    behaviour allows; otherwise the event is invalid.
+    """
     definition = compiled.behaviour.claim
     data = candidate.event.data
     parts = [str(data.get(code, "")) for code in definition.fields]
-    if not all(parts):
-        return None
+    if not all(parts) or candidate.assessment is None:
+        return
     bank = str(delivery.programme.bank_id)
     fingerprint = identity_hash(delivery.identity_key, "claim", bank, definition.act, *parts)
-    if not definition.interval or candidate.assessment is None:
-        return Claim(fingerprint, None, None)
+    if not definition.interval:
+        candidate.claim = Claim(fingerprint, None, None)
+        return
     start, end = (candidate.assessment.values.get(code) for code in definition.interval)
-    if not isinstance(start, datetime) or not isinstance(end, datetime) or end <= start:
-        return Claim(fingerprint, None, None)
-    return Claim(fingerprint, start, end)
+    if (
+        isinstance(start, datetime)
+        and isinstance(end, datetime)
+        and start < end <= latest
+        and start <= candidate.occurred_at <= end
+        and end - start <= timedelta(hours=definition.interval_hours_max)
+    ):
+        candidate.claim = Claim(fingerprint, start, end)
+    else:
+        candidate.undecided = Disposition.INVALID
 
 
 def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate]) -> None:

@@ -91,6 +91,8 @@ class ClaimDefinition:
     act: str
     fields: tuple[str, ...]
     interval: tuple[str, ...] = ()
+    interval_hours_max: int = 24
+    """The longest that one act may take: nobody rides a bicycle for a year."""
 
 
 @dataclass(frozen=True, kw_only=True)
