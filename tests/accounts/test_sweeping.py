@@ -11,13 +11,15 @@ from flask import Flask
 from sqlalchemy import text
 
 from carbonpoints.accounts import sweeping, tasks
+from carbonpoints.core import turns
 from carbonpoints.core.clock import clock_at
-from carbonpoints.core.db import db, reading
+from carbonpoints.core.db import db, reading, transaction
 from carbonpoints.core.ids import parse_account_id
 from carbonpoints.ledger import maintenance
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.reconcile import check
 from tests.accounts.world import World, nothing_changes, ok, rows
+from tests.core.nudged import nudged
 
 LAST_DAY = date(2026, 6, 30)
 MIDNIGHT = datetime(2026, 6, 30, 16, 0, tzinfo=UTC)
@@ -73,6 +75,54 @@ def test_a_programmes_awards_mature_when_their_own_day_begins(world: World) -> N
         with nothing_changes():
             tasks.mature_awards(world.programme_id)
     proven()
+
+
+@pytest.mark.parametrize(
+    ("instant", "is_new"),
+    [
+        (JUST_BEFORE, False),
+        (MIDNIGHT, True),
+        (MIDNIGHT + timedelta(hours=3) - timedelta(microseconds=1), True),
+        (MIDNIGHT + timedelta(hours=3), False),
+    ],
+)
+def test_a_business_date_is_new_for_three_hours(world: World, instant: datetime, is_new: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    with clock_at(instant):
+        assert sweeping.programmes_with_new_day() == ([world.programme_id] if is_new else [])
+
+
+def test_only_a_new_day_asks_for_expiry_and_every_hour_for_maturity(app: Flask, world: World) -> None:
+    with clock_at(JUST_BEFORE):
+        tasks.expire_lots()
+        tasks.mature_awards()
+    assert nudged(app) == [("ledger.mature_awards", [world.programme_id])]
+    with clock_at(MIDNIGHT):
+        tasks.expire_lots()
+    assert nudged(app) == [("ledger.expire_lots", [world.programme_id])]
+
+
+def test_a_turn_that_is_over_leaves_the_rest_to_the_next(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "PAGE_ACCOUNTS", 1)
+    monkeypatch.setattr(turns, "TURN_S", -1)
+    accounts = earning(world, "C1", "C2")
+    with clock_at(MIDNIGHT):
+        tasks.expire_lots(world.programme_id)
+    assert [account_id for account_id, *_ in booked(DecisionKind.EXPIRY)] == accounts[:1]
+    assert nudged(app) == [("ledger.expire_lots", [world.programme_id, accounts[0]])]
+
+
+def test_a_programme_that_is_not_set_up_has_no_day(world: World) -> None:
+    with transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO programme (bank_id, code, name_en, name_zh, time_zone, currency) "
+                "SELECT bank_id, 'bare', 'Bare', '空', 'UTC', 'CNY' FROM programme"
+            )
+        )
+    with clock_at(MIDNIGHT):
+        assert sweeping.programmes_with_new_day() == [world.programme_id]
 
 
 def test_a_sweep_goes_on_where_it_was_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

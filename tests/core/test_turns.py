@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-from queue import Empty
-
 import pytest
-from celery import Celery
 from flask import Flask
 from sqlalchemy.orm import Session
 
 from carbonpoints.core import turns
-from carbonpoints.core.broker import QUEUE
 from carbonpoints.core.models import Bank, Programme
 from carbonpoints.core.turns import nudge_each_programme, take_turn
+from tests.core.nudged import nudged
 
 
 @pytest.mark.parametrize(
@@ -44,14 +41,4 @@ def test_every_programme_is_asked_for_by_itself(app: Flask, session: Session, em
     session.add_all(programmes)
     session.commit()
     nudge_each_programme("tests.nobody")
-    celery: Celery = app.extensions["celery"]
-    with celery.connection_for_read() as connection:
-        queue = connection.SimpleQueue(QUEUE)
-        messages = [queue.get(timeout=5) for _ in programmes]
-        for message in messages:
-            message.ack()
-        with pytest.raises(Empty):
-            queue.get(block=False)
-        queue.close()
-    assert [message.headers["task"] for message in messages] == ["tests.nobody"] * 2
-    assert [message.payload[0] for message in messages] == [[p.programme_id] for p in programmes]
+    assert nudged(app) == [("tests.nobody", [each.programme_id]) for each in programmes]
