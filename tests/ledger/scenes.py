@@ -10,7 +10,7 @@ from carbonpoints.core.clock import Calendar
 from carbonpoints.core.models import Bank, Programme
 from carbonpoints.ledger import flows, posting
 from carbonpoints.ledger.book import Book, Moment
-from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.chart import DecisionKind, Flow
 from carbonpoints.ledger.lots import Award, Causes, trace_award
 
 CALENDAR = Calendar("UTC")
@@ -122,3 +122,8 @@ def reverse(book: Book, award_seq: int, *, limit: int = 1_000_000, day: date = D
     return flows.reverse(
         book, moment_on(day), award=where_is(book, award_seq), clawback_limit_millicredits=limit
     )
+
+
+def moved(book: Book) -> list[tuple[str, int, int]]:
+    """Return (flow, lot, amount) of every entry."""
+    return [(Flow(entry[9]).name, entry[7], entry[4]) for entry in book.entries]
