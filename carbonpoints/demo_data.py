@@ -43,7 +43,7 @@ from carbonpoints.core.config import Settings
 from carbonpoints.core.db import reading, transaction
 from carbonpoints.core.ids import NumberedId
 from carbonpoints.core.roles import SYSTEMS, Role
-from carbonpoints.ledger.queries import read_head
+from carbonpoints.ledger.queries import AccountHead, read_head
 from carbonpoints.rules.services import seed_programme
 from carbonpoints.rules.shipped import load_shipped
 from carbonpoints.samples.bank_day import day_lines, sample_customers
@@ -51,6 +51,7 @@ from carbonpoints.samples.bank_day import day_lines, sample_customers
 ISSUER = "https://demo-bank.example"
 PROFILE = "sample_bank_day"
 CUSTOMER = "C0001"
+SUBJECT = f"CUSTOMER_REF:{CUSTOMER}"
 TRANSIT = "urn:zhangye:transit"
 SHOWN_EVENT = "demonstration-bus-trip"
 TOKEN_LIFETIME_S = 30 * 86_400
@@ -96,7 +97,12 @@ def seed_demo(app: Flask) -> Welcome:
 
 
 def _open_customers(programme_id: int) -> None:
-    """Open the sample's customers, their bank accounts and their consents."""
+    """Open the sample's customers, their bank accounts and their consents, the first time; all or none.
+
+    From then on they belong to whoever plays with them: a consent withdrawn stays withdrawn, a closed account closed.
+    """
+    if _shown_account(programme_id) is not None:
+        return
     with transaction() as session:
         programme = programme_settings(session, programme_id)
         customers = sample_customers()
@@ -105,22 +111,27 @@ def _open_customers(programme_id: int) -> None:
         ]
         holders = [NewHolder({Scheme.CUSTOMER_REF: reference}) for reference in references]
         ids = dict(zip(references, open_accounts_in_bulk(session, programme, holders), strict=True))
-    links = [BankLink(ids[c.customer_ref], c.bank_account, Relation.OWNER) for c in customers]
-    links += [
-        BankLink(ids[c.authorised_user], c.bank_account, Relation.AUTHORISED_USER)
-        for c in customers
-        if c.authorised_user is not None
-    ]
-    with transaction() as session:
+        links = [BankLink(ids[c.customer_ref], c.bank_account, Relation.OWNER) for c in customers]
+        links += [
+            BankLink(ids[c.authorised_user], c.bank_account, Relation.AUTHORISED_USER)
+            for c in customers
+            if c.authorised_user is not None
+        ]
         link_in_bulk(session, programme, links)
-    covers_from = clock.now() - timedelta(days=DAYS_OF_CONSENT)
-    with transaction() as session:
+        covers_from = clock.now() - timedelta(days=DAYS_OF_CONSENT)
         consents = [
             DeclaredConsent(account_id, source, covers_from, "demonstration")
             for account_id in ids.values()
             for source in programme.consent_sources
         ]
         consent_in_bulk(session, programme, consents)
+
+
+def _shown_account(programme_id: int) -> AccountHead | None:
+    """Return the shown customer's account; None before the customers are opened."""
+    with reading() as session:
+        account_id = resolve_subjects(session, programme_id, [SUBJECT], clock.now()).get(SUBJECT)
+        return None if account_id is None else read_head(session, account_id)
 
 
 def _convert_a_day(programme_id: int) -> None:
@@ -139,16 +150,13 @@ def _convert_a_day(programme_id: int) -> None:
 
 def _show_a_trip(programme_id: int) -> str:
     """Report a bus trip of the shown customer, on the day before their account was opened; return its public id."""
-    with reading() as session:
-        programme = programme_settings(session, programme_id)
-        subject = f"CUSTOMER_REF:{CUSTOMER}"
-        account_id = resolve_subjects(session, programme.id, [subject], clock.now())[subject]
-        head = read_head(session, account_id)
+    head = _shown_account(programme_id)
     if head is None:
         raise RuntimeError("the customer that was just opened is gone")
-    calendar = programme.calendar
+    with reading() as session:
+        calendar = programme_settings(session, programme_id).calendar
     at = calendar.noon(calendar.local_date(head.opened_at) - timedelta(days=1))
-    event = StagedEvent(SHOWN_EVENT, subject, microseconds_of(at), 0, "bus_trip", _trip(SHOWN_EVENT))
+    event = StagedEvent(SHOWN_EVENT, SUBJECT, microseconds_of(at), 0, "bus_trip", _trip(SHOWN_EVENT))
     (receipt,) = take_events(programme_id=programme_id, source_uri=TRANSIT, events=[event]).receipts
     return str(NumberedId(EVENT_PREFIX, receipt.account_id, receipt.account_seq))
 
@@ -183,7 +191,7 @@ def _curls(tokens: Mapping[str, str], event_id: str) -> dict[str, str]:
         "id": ticket,
         "source": TRANSIT,
         "type": "carbonpoints.behaviour.bus_trip",
-        "subject": f"CUSTOMER_REF:{CUSTOMER}",
+        "subject": SUBJECT,
         "time": now.isoformat(),
         "data": _trip(ticket),
     }
