@@ -96,14 +96,17 @@ def _credit_next_chunk(job: JobSource) -> bool:
         place(session, delivery, candidates)
     key = {"job_id": job.job_id, "chunk_no": chunk_no}
 
-    def finish(session: Session, receipts: Sequence[Receipt]) -> None:
+    def take_again(session: Session) -> None:
+        # Before any account is locked: whoever comes second looks for another chunk and does not wait.
         if session.execute(SAME_CHUNK, key).one_or_none() is None:
             raise ChunkTakenError
+
+    def close(session: Session, receipts: Sequence[Receipt]) -> None:
         counts = count_outcomes(receipts)
         session.execute(CLOSE_CHUNK, {**key, "outcome": json.dumps(counts, sort_keys=True)})
 
     try:
-        decide_placed(delivery, candidates, finish=finish)
+        decide_placed(delivery, candidates, begin=take_again, finish=close)
     except ChunkTakenError:
         return True
     return True

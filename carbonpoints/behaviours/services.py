@@ -83,7 +83,7 @@ def take_events(*, programme_id: int, source_uri: str, events: Sequence[StagedEv
         )
         candidates = prepare(delivery, load_catalogue(session, programme_id), events)
         place(session, delivery, candidates)
-    receipts, books = decide_placed(delivery, candidates, finish=lambda _session, _receipts: None)
+    receipts, books = decide_placed(delivery, candidates)
     today = delivery.programme.calendar.business_date(received_at)
     return Taken(receipts, {account_id: balances_of(book, today) for account_id, book in books.items()})
 
@@ -103,19 +103,25 @@ def note_unread(*, programme_id: int, source_uri: str, unread: Mapping[str, Disp
         remember_unread(session, delivery, by_hash)
 
 
+def _nothing(*_: object) -> None:
+    """Add nothing to the transaction."""
+
+
 def decide_placed(
     delivery: Delivery,
     candidates: Sequence[Candidate],
     *,
-    finish: Callable[[Session, Sequence[Receipt]], None],
+    begin: Callable[[Session], None] = _nothing,
+    finish: Callable[[Session, Sequence[Receipt]], None] = _nothing,
 ) -> tuple[list[Receipt], dict[int, Book]]:
-    """Decide placed candidates in one transaction, with whatever `finish` adds to it.
+    """Decide placed candidates in one transaction, with what `begin` and `finish` add to it.
 
     Returns a receipt each, in order, and the accounts' books after it.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with transaction() as session:
+                begin(session)
                 receipts, books = decide(session, delivery, candidates)
                 finish(session, receipts)
                 return receipts, books
