@@ -12,8 +12,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts import identities
-from carbonpoints.accounts.access import consents_in_force
-from carbonpoints.accounts.consents import GIVEN, ConsentWord, record_words
+from carbonpoints.accounts.consents import GIVEN, WITHDRAWN, ConsentWord, last_words, record_words
 from carbonpoints.accounts.errors import BankAccountLinkedOtherwise, BankAccountTaken, GuardianConsentNeeded
 from carbonpoints.accounts.linking import Relation, write_links
 from carbonpoints.accounts.opening import NewHolder, is_minor_on, open_holders
@@ -101,14 +100,15 @@ def consent_in_bulk(
 ) -> int:
     """Record declared consents to the texts offered now and return how many are new.
 
-    Where the same source is consented to from the same instant or an earlier one, nothing changes. Raises
+    Where the same source is consented to from the same instant or an earlier one, nothing changes; where the holder
+    has withdrawn it, the consent is left out, for a load repeats what was said before and undoes nothing. Raises
     KeyError for a source that the programme does not have, ValueError for an instant to come, NotFound,
     AccountClosed, AccountMerged.
     """
     works = lock_accounts(session, programme.id, {consent.account_id for consent in consents})
     for work in works.values():
         work.refuse_unless("open", "frozen")
-    covered = consents_in_force(session, list(works))
+    last = dict(last_words(session, list(works)))
     words = []
     for consent in consents:
         work, key = works[consent.account_id], (consent.account_id, consent.source)
@@ -116,11 +116,14 @@ def consent_in_bulk(
             raise ValueError(
                 f"the consent of account {consent.account_id} would cover acts from an instant to come"
             )
-        if key in covered and covered[key] <= consent.covers_from:
+        said = last.get(key)
+        if said is not None and (
+            said.action == WITHDRAWN or (said.covers_from and said.covers_from <= consent.covers_from)
+        ):
             continue
-        covered[key] = consent.covers_from
         version = programme.consent_sources[consent.source].offered.version
         word = ConsentWord(GIVEN, consent.covers_from, version, consent.channel, work.moment.booked_at)
+        last[key] = word
         words.append((work, consent.source, word))
     record_words(session, words, declared=True)
     write_books(session, [work.book for work in works.values()])

@@ -6,17 +6,17 @@ consent that was in force then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import ARRAY, BigInteger, any_, literal, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import reading_account, require_role
-from carbonpoints.accounts.errors import ConsentNotGiven, ConsentTextOutdated
+from carbonpoints.accounts.errors import ConsentNotGiven, ConsentTextOutdated, ConsentWithdrawn
 from carbonpoints.accounts.models import Consent
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.work import AccountView, Work, open_work, refuse_future
@@ -73,8 +73,11 @@ def list_consents(*, caller: Caller, account_id: int, purpose: str | None) -> Se
         head,
     ):
         programme = programme_settings(session, head.programme_id)
-        last = _last_words(session, account_id)
-        return [ConsentState(source, last.get(code)) for code, source in programme.consent_sources.items()]
+        last = last_words(session, [account_id])
+        return [
+            ConsentState(source, last.get((account_id, code)))
+            for code, source in programme.consent_sources.items()
+        ]
 
 
 def record_consent(
@@ -126,7 +129,7 @@ def give_consent(
         offered = definition.offered
         if text_version != offered.version:
             raise ConsentTextOutdated(params={"offered": offered.version})
-        last = _last_words(session, account_id).get(source)
+        last = last_words(session, [account_id]).get((account_id, source))
         if last is not None and last.action == GIVEN and last.text_version == text_version:
             return ConsentAnswer(ConsentState(definition, last), work.view())
         given_at = work.moment.booked_at
@@ -149,7 +152,8 @@ def declare_consent(
     """Record a consent that the holder gave to the bank earlier, with the instant from which it covers acts.
 
     For core banking and operations only, with a reason, which the audit keeps. Raises ConsentTextOutdated for a
-    text that the programme never had, InvalidRequest for an instant to come, AccountClosed, AccountMerged.
+    text that the programme never had, ConsentWithdrawn where the holder's last word is a withdrawal, InvalidRequest
+    for an instant to come, AccountClosed, AccountMerged.
     """
     require_role(caller, Role.CORE_BANKING, Role.OPERATIONS)
     with transaction() as session:
@@ -159,6 +163,9 @@ def declare_consent(
         if text_version not in {text.version for text in definition.texts}:
             raise ConsentTextOutdated(params={"offered": definition.offered.version})
         refuse_future("covers_from", covers_from, work.moment.booked_at)
+        last = last_words(session, [account_id]).get((account_id, source))
+        if last is not None and last.action == WITHDRAWN:
+            raise ConsentWithdrawn
         word = ConsentWord(GIVEN, covers_from, text_version, channel, work.moment.booked_at)
         (seq,) = record_words(session, [(work, source, word)], declared=True)
         audit.record(
@@ -182,7 +189,7 @@ def withdraw_consent(*, caller: Caller, account_id: int, source: str, channel: s
     with transaction() as session:
         work = open_work(session, caller, account_id)
         definition = _source(work, source)
-        last = _last_words(session, account_id).get(source)
+        last = last_words(session, [account_id]).get((account_id, source))
         if last is None:
             raise ConsentNotGiven
         if last.action == WITHDRAWN:
@@ -201,15 +208,18 @@ def _source(work: Work, code: str) -> ConsentSource:
     return definition
 
 
-def _last_words(session: Session, account_id: int) -> Mapping[str, ConsentWord]:
+def last_words(session: Session, account_ids: Collection[int]) -> Mapping[tuple[int, str], ConsentWord]:
+    """Return {(account, source): what its holder last said about it}."""
     query = (
         select(Consent)
-        .where(Consent.account_id == account_id)
-        .ext(distinct_on(Consent.source))
-        .order_by(Consent.source, Consent.account_seq.desc())
+        .where(Consent.account_id == any_(literal(list(account_ids), ARRAY(BigInteger))))
+        .ext(distinct_on(Consent.account_id, Consent.source))
+        .order_by(Consent.account_id, Consent.source, Consent.account_seq.desc())
     )
     return {
-        row.source: ConsentWord(row.action, row.covers_from, row.text_version, row.channel, row.recorded_at)
+        (row.account_id, row.source): ConsentWord(
+            row.action, row.covers_from, row.text_version, row.channel, row.recorded_at
+        )
         for row in session.scalars(query)
     }
 

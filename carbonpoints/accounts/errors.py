@@ -128,6 +128,13 @@ class ConsentNotGiven(Conflict):
     title = "No consent for this source was ever given."
 
 
+class ConsentWithdrawn(Conflict):
+    """The holder withdrew consent for this source; only the holder gives it again (M11)."""
+
+    code = "consent_withdrawn"
+    title = "The holder has withdrawn this consent and must give it again in person."
+
+
 class MergeRefused(Conflict):
     """Two accounts are merged when both are open, different and personal, in one programme."""
 

@@ -131,6 +131,24 @@ def test_consents_are_declared_once_and_only_reach_further_back(world: World) ->
     proven()
 
 
+def test_a_load_gives_back_no_consent_that_was_withdrawn(world: World) -> None:
+    one, two = parse_account_id(world.open("C1")), parse_account_id(world.open("C2"))
+    declared = [DeclaredConsent(account_id, "trips", EARLIER, "branch") for account_id in (one, two)]
+    consented(world, *declared)
+    ok(world.post(f"/accounts/{account_public_id(one)}/consents/trips/withdrawal", {"channel": "app"}))
+    with nothing_changes():
+        assert consented(world, *declared) == 0
+    earlier = EARLIER - timedelta(days=1)
+    assert (
+        consented(
+            world, *(DeclaredConsent(account_id, "trips", earlier, "branch") for account_id in (one, two))
+        )
+        == 1
+    )
+    with reading() as session:
+        assert consents_in_force(session, [one, two]) == {(two, "trips"): earlier}
+
+
 def test_one_wrong_consent_records_nothing(world: World) -> None:
     one, two = opened(world, "C1", "C2")
     ok(world.operate(f"/accounts/{account_public_id(two)}/close", CLOSE, key="close-0001"))

@@ -138,6 +138,22 @@ def test_the_bank_declares_a_consent_given_earlier(world: World) -> None:
     ]
 
 
+def test_after_a_withdrawal_only_the_holder_gives_consent_again(world: World) -> None:
+    account = world.open()
+    ok(world.post(f"/accounts/{account}/consents", consent()))
+    ok(withdraw(world, account))
+    paper = {"covers_from": EARLIER.isoformat(), "reason": "paper form of March, archived"}
+    body = consent(**paper)
+    with nothing_changes():
+        for role in (Role.CORE_BANKING, Role.OPERATIONS):
+            answer = world.post(f"/accounts/{account}/consents", body, role=role, subject="bank")
+            assert code(answer) == (409, "consent_withdrawn")
+    ok(world.core(f"/accounts/{account}/consents", consent("payments", **paper)))
+    ok(world.post(f"/accounts/{account}/consents", consent()))
+    ok(world.core(f"/accounts/{account}/consents", body))
+    assert in_force(account) == {"trips": EARLIER, "payments": EARLIER}
+
+
 def test_a_declaration_s_reason_is_not_in_the_journal(world: World) -> None:
     account = world.open()
     ok(world.core(f"/accounts/{account}/consents", consent(covers_from=EARLIER.isoformat(), reason="secret")))
