@@ -39,6 +39,7 @@ PID_FILE = LOCAL / "run" / "demo.pid"
 HOST = "127.0.0.1"
 READY_PATH = "/health/ready"
 READY_S = 90.0
+PING_S = 5.0
 WATCH_S = 0.2
 STOP_S = 60.0
 API_ENDS_MAX = 3
@@ -101,31 +102,45 @@ def write_private(file: Path, text: str) -> None:
 
 
 def enter_servers(stack: ExitStack, environment: Mapping[str, str]) -> Servers | None:
-    """Start the local servers, or none where both addresses are set."""
+    """Start the local servers, or none where both addresses are set.
+
+    Raises redis.RedisError where an address of one's own does not answer; the database is asked by the migrations.
+    """
     given = [name for name in ("DATABASE_URL", "REDIS_URL") if environment.get(name)]
     if len(given) == 1:
         raise DemoError(f"{given[0]} is set alone; set DATABASE_URL and REDIS_URL both, or neither")
     if given:
+        ping_redis(environment["REDIS_URL"])
         return None
     say("Starting PostgreSQL and Valkey ...")
     return stack.enter_context(servers_in(LOCAL))
 
 
-def make_environment(servers: Servers | None) -> dict[str, str]:
+def ping_redis(url: str) -> None:
+    """Ask whether Redis answers; DemoError where `url` is no address, redis.RedisError where nobody does."""
+    try:
+        client = redis.Redis.from_url(url, socket_timeout=PING_S, socket_connect_timeout=PING_S)
+    except ValueError as error:
+        raise DemoError(f"REDIS_URL is no address of Redis: {error}") from None
+    with closing(client):
+        client.ping()
+
+
+def make_environment(local: Path, servers: Servers | None, environment: Mapping[str, str]) -> dict[str, str]:
     """Return what the processes are told; `.local/environment` lets a person tell a shell the same."""
     told = {
         "CARBONPOINTS_ENV": "demo",
-        "CARBONPOINTS_SPOOL_DIR": str(LOCAL / "spool"),
-        **read_secrets(LOCAL),
+        "CARBONPOINTS_SPOOL_DIR": str(local / "spool"),
+        "DATABASE_URL": servers.database_url if servers else environment["DATABASE_URL"],
+        "REDIS_URL": servers.redis_url if servers else environment["REDIS_URL"],
+        **read_secrets(local),
     }
-    if servers is not None:
-        told |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
-    (LOCAL / "spool").mkdir(mode=0o700, exist_ok=True)
+    (local / "spool").mkdir(mode=0o700, exist_ok=True)
     write_private(
-        LOCAL / "environment",
+        local / "environment",
         "".join(f"export {name}={shlex.quote(value)}\n" for name, value in told.items()),
     )
-    return {**os.environ, **told}
+    return {**environment, **told}
 
 
 def migrate(app: Flask) -> None:
@@ -229,7 +244,7 @@ def run() -> NoReturn:
         servers = enter_servers(stack, os.environ)
         write_trace(PID_FILE, os.getpid())
         stack.callback(PID_FILE.unlink, missing_ok=True)
-        environment = make_environment(servers)
+        environment = make_environment(LOCAL, servers, os.environ)
         app = create_app(load_settings(environment))
         migrate(app)
         supervisor = Supervisor(say)
@@ -277,7 +292,7 @@ def main() -> int:
         problem = str(error)
     except OperationalError as error:
         problem = f"the database does not answer: {str(error.orig).splitlines()[0]}"
-    except redis.ConnectionError as error:
+    except redis.RedisError as error:
         problem = f"REDIS_URL does not answer: {error}"
     except OSError as error:
         problem = f"{error.strerror}: {error.filename}" if error.filename else str(error)

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from carbonpoints import demo
-from carbonpoints.demo import DemoError, enter_servers, read_port, read_secrets
+from carbonpoints.demo import DemoError, enter_servers, make_environment, read_port, read_secrets
+from tests.conftest import Addresses
 from tests.first_run.processes import PATIENCE_S, descendants, wait_until_gone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,10 +146,30 @@ def test_one_address_alone_is_refused() -> None:
     assert str(refusal.value) == "REDIS_URL is set alone; set DATABASE_URL and REDIS_URL both, or neither"
 
 
-def test_addresses_of_ones_own_start_no_server() -> None:
+def test_addresses_of_ones_own_start_no_server_and_are_handed_on(tmp_path: Path, servers: Addresses) -> None:
+    own = {"DATABASE_URL": "postgresql://database.test/x", "REDIS_URL": servers.redis_url}
     with ExitStack() as stack:
-        both = {"DATABASE_URL": "postgresql://database.test/x", "REDIS_URL": "redis://redis.test/0"}
-        assert enter_servers(stack, both) is None
+        assert enter_servers(stack, own) is None
+    made = make_environment(tmp_path, None, {**own, "PATH": "/bin"})
+    told = (tmp_path / "environment").read_text()
+    assert f"export DATABASE_URL=postgresql://database.test/x\nexport REDIS_URL={servers.redis_url}\n" in told
+    assert {**own, "PATH": "/bin"}.items() <= made.items()
+
+
+def test_a_redis_that_is_away_is_one_line(clone: Path, environment: dict[str, str], port: int) -> None:
+    away = {"DATABASE_URL": "postgresql://127.0.0.1:1/x", "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+    refused = subprocess.run(
+        COMMAND, cwd=clone, env=environment | away, capture_output=True, text=True, check=False
+    )
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("carbonpoints: REDIS_URL does not answer: ")
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:6379", "redis://127.0.0.1:port/0"])
+def test_what_is_no_address_of_redis(address: str) -> None:
+    with ExitStack() as stack, pytest.raises(DemoError, match=r"^REDIS_URL is no address of Redis: "):
+        enter_servers(stack, {"DATABASE_URL": "postgresql://database.test/x", "REDIS_URL": address})
 
 
 def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
