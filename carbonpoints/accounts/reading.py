@@ -16,7 +16,8 @@ from carbonpoints.core.errors import NotFound
 from carbonpoints.core.pagination import Page, decode_cursor, make_page
 from carbonpoints.ledger.queries import Statement, StoredEntry, list_entries, read_balances, statement
 
-FIRST_YEAR = 1900
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+"""What a calendar can be asked about: neither end overflows in any time zone."""
 _PERIOD = re.compile(r"([0-9]{4})(?:-(0[1-9]|1[0-2]))?")
 
 
@@ -96,7 +97,7 @@ def read_statement(*, caller: Caller, account_id: int | None, period: str, purpo
 def parse_period(period: str) -> tuple[date, date]:
     """Return the first and the last day of `2026-11` or `2026`; NotFound otherwise."""
     match = _PERIOD.fullmatch(period)
-    if match is None or int(match[1]) < FIRST_YEAR:
+    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
         raise NotFound
     year, month = int(match[1]), match[2]
     if month:

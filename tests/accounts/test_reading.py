@@ -141,7 +141,20 @@ def test_a_statement_adds_up(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "period", ["2026-13", "2026-1", "0001", "1899", "last", "2026-07", "2027", "２０２６"]
+    "period",
+    [
+        "2026-13",
+        "2026-1",
+        "0001",
+        "1899",
+        "last",
+        "2026-07",
+        "2027",
+        "2199-12",
+        "9999",
+        "9999-12",
+        "２０２６",
+    ],
 )
 def test_what_is_no_period_or_has_not_begun_is_not_there(world: World, period: str) -> None:
     world.open()
@@ -150,9 +163,10 @@ def test_what_is_no_period_or_has_not_begun_is_not_there(world: World, period: s
 
 def test_periods() -> None:
     assert parse_period("2028-02") == (date(2028, 2, 1), date(2028, 2, 29))
-    assert parse_period("9999") == (date(9999, 1, 1), date(9999, 12, 31))
-    with pytest.raises(NotFound):
-        parse_period("2026-00")
+    assert parse_period("2199-12") == (date(2199, 12, 1), date(2199, 12, 31))
+    for period in ("2026-00", "2200", "9999-12"):
+        with pytest.raises(NotFound):
+            parse_period(period)
 
 
 READS = ["/accounts/{}", "/transactions?account_id={}", "/statements/2026?account_id={}"]
