@@ -73,44 +73,39 @@ class Outcome(NamedTuple):
     trace: dict[str, object] | None
 
 
-@dataclass(frozen=True)
 class Counter:
-    """A compiled counter: which rows it reads, and what an awarded event adds to it."""
+    """A compiled counter: which rows it reads, and what an awarded event adds to it. Immutable."""
 
-    code: str
-    definition: CounterDefinition
-    days: int
-    """Length of a rolling window in days; 0 for calendar periods."""
-
-    @property
-    def period(self) -> str:
+    def __init__(self, code: str, definition: CounterDefinition) -> None:
+        self.code = code
+        self.days = _rolling_days(definition.window)
+        """Length of a rolling window in days; 0 for calendar periods."""
+        self.period = "day" if self.days else definition.window
         """The period whose rows keep the tallies."""
-        return "day" if self.days else self.definition.window
+        measure, _, attribute = definition.measure.partition(":")
+        self.is_distinct = measure == "distinct"
+        self._party = attribute if self.is_distinct else definition.per
+        self._summed = attribute if measure == "sum" else None
 
-    def party(self, values: Mapping[str, object]) -> str:
-        """Return the party an event counts for."""
-        if self.definition.measure.startswith("distinct:"):
-            return str(values.get(self.definition.measure.removeprefix("distinct:")) or "")
-        return str(values.get(self.definition.per) or "") if self.definition.per else ""
+    def party(self, values: Mapping[str, object], usage: UsageBook) -> str:
+        """Return what stands for the party that an event counts for; empty text for all together."""
+        return usage.pseudonym(str(values.get(self._party) or "")) if self._party else ""
 
     def amount(self, values: Mapping[str, object]) -> Decimal | int:
         """Return what an event adds."""
-        if not self.definition.measure.startswith("sum:"):
+        if self._summed is None:
             return 1
-        value = values.get(self.definition.measure.removeprefix("sum:"))
+        value = values.get(self._summed)
         return value if isinstance(value, Decimal) else Decimal(str(value or 0))
 
-    def value(
-        self, scope: str, usage: UsageBook, rows: Rows, day: date, values: Mapping[str, object]
-    ) -> Decimal | int:
-        """Return what the counter shows before this event; `rows` are those of the running periods."""
+    def value(self, scope: str, usage: UsageBook, rows: Rows, day: date, party: str) -> Decimal | int:
+        """Return what the counter shows for a party before this event; `rows` are those of the running periods."""
         running = usage.days(scope, day, self.days) if self.days else (rows[self.period],)
         tallies = [row.tallies[self.code] for row in running if self.code in row.tallies]
         if not tallies:
             return 0
-        if self.definition.measure.startswith("distinct:"):
+        if self.is_distinct:
             return len(set().union(*tallies))
-        party = usage.pseudonym(self.party(values))
         total: Decimal | int = 0
         for tally in tallies:
             amount = tally.get(party, 0)
@@ -144,9 +139,7 @@ class CompiledRule:
             **{code: default_of(attribute) for code, attribute in behaviour.attributes.items()},
             **self.constants,
         }
-        self.counters = tuple(
-            Counter(code, counter, _rolling_days(counter.window)) for code, counter in rule.counters.items()
-        )
+        self.counters = tuple(Counter(code, counter) for code, counter in rule.counters.items())
         variables = variables_of(behaviour, self.constants)
         counted = {code: Variable("number") for code in rule.counters}
         self.screens: list[Condition] = []
@@ -220,9 +213,11 @@ class CompiledRule:
         scope, starts = self.rule.code, period_starts(self.periods, day)
         rows = {period: usage.rows.get((scope, period, start), UNUSED) for period, start in starts}
         trace: dict[str, object] = {}
+        parties: dict[str, str] = {}
         if self.counters:
+            parties = {counter.code: counter.party(assessment.values, usage) for counter in self.counters}
             counted = {
-                counter.code: counter.value(scope, usage, rows, day, assessment.values)
+                counter.code: counter.value(scope, usage, rows, day, parties[counter.code])
                 for counter in self.counters
             }
             seen = {code: plain(Decimal(value)) for code, value in counted.items() if value}
@@ -236,7 +231,7 @@ class CompiledRule:
             trace |= {"cap": cap, "left": left}
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
         if posted_mg or amount_millicredits:
-            self._note(usage, starts, assessment.values, granted_mg, amount_millicredits)
+            self._note(usage, starts, assessment.values, parties, (granted_mg, amount_millicredits))
         elif cap is None:
             return Outcome(NOTHING_EARNED, 0, 0, None, {"reason": NOTHING_EARNED, **trace})
         return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)
@@ -246,9 +241,11 @@ class CompiledRule:
         usage: UsageBook,
         starts: Sequence[tuple[str, date]],
         values: Mapping[str, object],
-        granted_mg: int,
-        amount_millicredits: int,
+        parties: Mapping[str, str],
+        granted: tuple[int, int],
     ) -> None:
+        """Note an award, mg and millicredits, in every period that a cap or counter of this rule looks at."""
+        granted_mg, amount_millicredits = granted
         for period, start in starts:
             row = usage.change(self.rule.code, period, start)
             row.awards += 1
@@ -256,7 +253,7 @@ class CompiledRule:
             row.amount_millicredits += amount_millicredits
             for counter in self.counters:
                 if counter.period == period:
-                    row.tally(counter.code, usage.pseudonym(counter.party(values)), counter.amount(values))
+                    row.tally(counter.code, parties[counter.code], counter.amount(values))
 
     def _judge_history(self, values: Mapping[str, object]) -> str | None:
         try:

@@ -59,11 +59,11 @@ def evaluate_sample(
     for counter in compiled.counters:
         stand = counters.get(counter.code, 0)
         row = usage.change(compiled.rule.code, counter.period, period_start(counter.period, day))
-        if counter.definition.measure.startswith("distinct:"):
+        if counter.is_distinct:
             for no in range(stand):
                 row.tally(counter.code, f"party {no}", 1)
         else:
-            row.tally(counter.code, usage.pseudonym(counter.party(values)), stand)
+            row.tally(counter.code, counter.party(values, usage), stand)
     return compiled.settle(compiled.assess(values), usage, day)
 
 
