@@ -210,7 +210,7 @@ def test_a_date_selects_the_figure_that_holds_on_it(code: str, day: str, value: 
     ("code", "reduces"),
     [
         *((code, True) for code in ("bus_trip", "metro_trip", "shared_bike_trip", "ebike_trip")),
-        *((code, False) for code in REQUIRED_BEHAVIOURS if not code.endswith("_trip")),
+        *((code, False) for code in sorted(REQUIRED_BEHAVIOURS) if not code.endswith("_trip")),
     ],
 )
 def test_milligrams_are_posted_only_where_a_factor_allows_it(code: str, reduces: bool):  # noqa: FBT001 - the case
