@@ -14,6 +14,7 @@ from carbonpoints.accounts.status import CloseReason, FreezeReason, UnfreezeReas
 from carbonpoints.core.http import Schema
 from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.pagination import PageQuery
+from carbonpoints.core.timestamps import Timestamp
 from carbonpoints.ledger.chart import Flow, Unit
 
 # What a calendar can be asked about: neither end overflows in any time zone.
@@ -75,7 +76,7 @@ class AccountSchema(Schema):
 class AccountQuerySchema(PurposeQuerySchema):
     """As of when, and why."""
 
-    as_of = fields.AwareDateTime(
+    as_of = Timestamp(
         load_default=None, validate=INSTANT, metadata={"description": "Any past instant; default now."}
     )
 
@@ -243,7 +244,7 @@ class GiveConsentSchema(Schema):
     source = fields.String(required=True, validate=CODE_LENGTH)
     text_version = fields.String(required=True, validate=CODE_LENGTH)
     channel = fields.String(required=True, validate=CODE_LENGTH)
-    covers_from = fields.AwareDateTime(load_default=None, validate=INSTANT)
+    covers_from = Timestamp(load_default=None, validate=INSTANT)
     reason = fields.String(load_default=None, validate=REASON_LENGTH)
 
 
@@ -320,8 +321,8 @@ class TransactionsQuerySchema(PageQuery, PurposeQuerySchema):
     account_id = fields.String(load_default=None, metadata={"description": "Default: the caller's own."})
     flow = DelimitedList(fields.String(validate=validate.OneOf(FLOWS)))
     unit = DelimitedList(fields.String(validate=validate.OneOf(UNITS)))
-    booked_from = fields.AwareDateTime(load_default=None, validate=INSTANT, data_key="from")
-    booked_to = fields.AwareDateTime(
+    booked_from = Timestamp(load_default=None, validate=INSTANT, data_key="from")
+    booked_to = Timestamp(
         load_default=None, validate=INSTANT, data_key="to", metadata={"description": "Not included."}
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +19,7 @@ from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
 from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_errors
+from carbonpoints.core.timestamps import Timestamp
 from carbonpoints.rules.attributes import AttributeChecks, RefusedAttributesError
 
 TYPE_PREFIX = "carbonpoints.behaviour."
@@ -29,20 +29,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 _TYPE = re.compile(r"carbonpoints\.(behaviour\.[a-z][a-z0-9_]{0,62}|reversal)\Z")
 _SUBJECT = re.compile(r"(CUSTOMER_REF|DEMO|USCC|LEI|ISIN|BANK_ACCOUNT):[^\x00-\x1f]{1,200}\Z")
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})\Z"
-)
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+\Z")
-
-
-class Timestamp(fields.AwareDateTime):
-    """An instant as RFC 3339 writes it; of ISO 8601's other forms none."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        if isinstance(value, str) and _RFC_3339.match(value) is not None:
-            with suppress(OverflowError):  # The last hours of 9999 may lie outside UTC's years.
-                return super()._deserialize(value.upper(), attr, data, **kwargs).astimezone(UTC)
-        raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
 
 
 class CloudEvent(Schema):

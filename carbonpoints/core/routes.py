@@ -18,6 +18,7 @@ from carbonpoints.core.db import reading, settings
 from carbonpoints.core.http import PUBLIC, Blueprint, Registration, Schema
 from carbonpoints.core.openapi import document_text
 from carbonpoints.core.shared_clock import fix_shared_clock
+from carbonpoints.core.timestamps import Timestamp
 
 MIGRATION_HEAD = Path(__file__).resolve().parents[2] / "migrations" / "head.txt"
 REFERENCE_CSP = (
@@ -57,7 +58,7 @@ class Ready(Schema):
 class ClockSetting(Schema):
     """Where the clock is to stand."""
 
-    fixed_at = fields.AwareDateTime(
+    fixed_at = Timestamp(
         required=True,
         validate=validate.Range(min=CLOCK_MIN, max=CLOCK_MAX),
         metadata={"example": "2026-03-01T09:00:00+08:00"},

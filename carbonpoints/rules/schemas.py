@@ -16,6 +16,7 @@ from marshmallow import fields, validate
 
 from carbonpoints.core.http import Schema
 from carbonpoints.core.pagination import PageQuery
+from carbonpoints.core.timestamps import Timestamp
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
 
 Field = fields.Field[Any]
@@ -61,11 +62,11 @@ def _field(hint: Any, **given: Any) -> Field:
 class CatalogueQuery(PageQuery):
     """Which versions to list: by default all current ones, whenever they hold."""
 
-    at = fields.AwareDateTime(
+    at = Timestamp(
         load_default=None,
         metadata={"description": "Only what holds at this instant; mind to escape the `+`."},
     )
-    known_at = fields.AwareDateTime(
+    known_at = Timestamp(
         load_default=None, metadata={"description": "What was held to be so at this instant; default: now."}
     )
 

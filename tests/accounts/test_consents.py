@@ -109,6 +109,7 @@ def test_consent_given_anew_covers_only_from_then_on(world: World) -> None:
         (consent(covers_from=EARLIER.isoformat(), reason="?"), (403, "role_not_allowed")),
         (consent(covers_from=EARLIER.isoformat()), (422, "invalid_request")),
         (consent(covers_from="2026-01-01T00:00:00", reason="?"), (422, "invalid_request")),
+        (consent(covers_from="2026-01-01T00:00Z", reason="?"), (422, "invalid_request")),
     ],
 )
 def test_a_customer_s_wrong_consent_is_refused(

@@ -41,6 +41,7 @@ def test_balances_now_and_as_of_any_past_instant(world: World) -> None:
         ("2026-06-15T04:00:01Z", "in_future"),
         ("2026-06-15T03:00:00", "offset_missing"),
         ("now", "wrong_format"),
+        ("20260615T030000Z", "wrong_format"),
     ],
 )
 def test_an_instant_to_come_or_without_offset_is_refused(world: World, as_of: str, why: str) -> None:
@@ -102,6 +103,8 @@ def test_transactions_are_filtered(world: World) -> None:
         ({"flow": "gift"}, (422, "invalid_request")),
         ({"cursor": "!"}, (422, "invalid_request")),
         ({"limit": "0"}, (422, "invalid_request")),
+        ({"from": "2026-06-15 03:00:00Z"}, (422, "invalid_request")),
+        ({"to": "2026-06-15T03:00:00+08"}, (422, "invalid_request")),
         ({"sort": "amount"}, (422, "invalid_request")),
         ({"account_id": "acct_1"}, (404, "not_found")),
         ({"account_id": "100001"}, (404, "not_found")),

@@ -107,7 +107,7 @@ def test_the_sdk_and_we_read_the_same(changes: dict[str, Any]) -> None:
         ({"type": ""}, ("type", "wrong_format")),
         ({"subject": ""}, ("subject", "wrong_format")),
         ({"subject": 7}, ("subject", "wrong_type")),
-        ({"time": "2026-06-15T12:00:00"}, ("time", "wrong_format")),
+        ({"time": "2026-06-15T12:00:00"}, ("time", "offset_missing")),
         ({"time": "yesterday"}, ("time", "wrong_format")),
         ({"time": "2026-02-29T12:00:00Z"}, ("time", "wrong_format")),
         ({"time": "2016-12-31T23:59:60Z"}, ("time", "wrong_format")),
