@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,7 +22,7 @@ from carbonpoints.core.models import Programme
 from carbonpoints.core.roles import HOLDERS, STAFF, Role
 from carbonpoints.ledger.queries import AccountHead, read_head
 
-CASE_PREFIX = "case:"
+_CASE = re.compile(r"case:[A-Za-z0-9-]+")
 """Customer service sees an account only for a case, which its purpose names."""
 
 
@@ -67,29 +68,35 @@ def reading_account(
 ) -> Iterator[tuple[Session, AccountHead]]:
     """Open one account for reading; `account_id` None means the caller's own.
 
-    Whoever reads another person's account leaves an audit record with the purpose; staff must name one, and
-    customer service its case (PurposeNeeded). Raises NotFound like `readable_head`.
+    Whoever reads another person's account leaves an audit record with the purpose that `stated_purpose` returns.
+    Raises PurposeNeeded like it, NotFound like `readable_head`.
     """
     if caller.role in HOLDERS:
         with reading() as session:
             own = own_account_id(session, caller) if account_id is None else account_id
             yield session, readable_head(session, caller, own)
         return
-    check_purpose(caller, purpose)
+    stated = stated_purpose(caller, purpose)
     if account_id is None:
         raise NotFound
     with transaction() as session:
         head = readable_head(session, caller, account_id)
-        audit.record(session, account_id=account_id, action=action, purpose=purpose, detail={})
+        audit.record(session, account_id=account_id, action=action, purpose=stated, detail={})
         yield session, head
 
 
-def check_purpose(caller: Caller, purpose: str | None) -> None:
-    """Raise PurposeNeeded when staff do not say why they read; customer service names its case."""
-    if caller.role is Role.CUSTOMER_SERVICE and not (purpose or "").startswith(CASE_PREFIX):
+def stated_purpose(caller: Caller, purpose: str | None) -> str:
+    """Return why the caller reads another person's data (M21).
+
+    Staff must say it, and customer service names its case (PurposeNeeded); a system that says nothing reads as what
+    it is, `system:<subject>`.
+    """
+    stated = (purpose or "").strip()
+    if caller.role is Role.CUSTOMER_SERVICE and _CASE.fullmatch(stated) is None:
         raise PurposeNeeded(fields=[FieldError("purpose", "case_needed", "Name the case as case:<number>.")])
-    if caller.role in STAFF and not purpose:
+    if not stated and caller.role in STAFF:
         raise PurposeNeeded(fields=[FieldError("purpose", "required", "Missing data for required field.")])
+    return stated or f"system:{caller.subject}"
 
 
 def require_role(caller: Caller, *roles: Role) -> None:

@@ -40,7 +40,10 @@ class PurposeQuerySchema(Schema):
     purpose = fields.String(
         load_default=None,
         validate=validate.Length(min=1, max=200),
-        metadata={"description": "Needed from staff; customer service names its case as `case:<number>`."},
+        metadata={
+            "description": "Needed from staff; customer service names its case as `case:<number>`, of letters, digits "
+            "and hyphens. Kept in the audit trail; default for systems: `system:` and the token's subject."
+        },
     )
 
 

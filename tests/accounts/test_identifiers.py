@@ -117,20 +117,33 @@ def test_staff_name_their_purpose_and_leave_a_record(world: World) -> None:
     read = f"/accounts/{account}/identifiers"
     with nothing_changes():
         refused = world.call("GET", read, role=Role.AUDITOR, purpose="")
+        blank = world.get(read, role=Role.AUDITOR, purpose="  ")
     assert fields(refused) == [("purpose", "wrong_length")]
-    ok(world.get(read, role=Role.AUDITOR, purpose="quarterly review"))
+    assert (code(blank), fields(blank)) == ((422, "purpose_needed"), [("purpose", "required")])
+    ok(world.get(read, role=Role.AUDITOR, purpose=" quarterly review "))
     assert rows("SELECT action, purpose, actor_role FROM audit_record") == [
         ("identifiers.read", "quarterly review", "auditor")
     ]
 
 
-def test_customer_service_names_its_case(world: World) -> None:
+@pytest.mark.parametrize("purpose", ["a question", "case:", "case: ", "case:47 11", "Case:4711", "case:４７"])
+def test_customer_service_names_its_case(world: World, purpose: str) -> None:
     account = world.open()
     with nothing_changes():
-        answer = world.get(f"/accounts/{account}", role=Role.CUSTOMER_SERVICE, purpose="a question")
+        answer = world.get(f"/accounts/{account}", role=Role.CUSTOMER_SERVICE, purpose=purpose)
     assert (code(answer), fields(answer)) == ((422, "purpose_needed"), [("purpose", "case_needed")])
-    ok(world.get(f"/accounts/{account}", role=Role.CUSTOMER_SERVICE, purpose="case:4711"))
-    assert rows("SELECT purpose FROM audit_record") == [("case:4711",)]
+    ok(world.get(f"/accounts/{account}", role=Role.CUSTOMER_SERVICE, purpose=" case:CS-4711 "))
+    assert rows("SELECT purpose FROM audit_record") == [("case:CS-4711",)]
+
+
+def test_a_system_s_reading_is_recorded_with_a_purpose(world: World) -> None:
+    account = world.open()
+    ok(world.get(f"/accounts/{account}", role=Role.CORE_BANKING, subject="core"))
+    ok(world.get(f"/accounts/{account}", role=Role.CORE_BANKING, subject="core", purpose="night run"))
+    assert rows("SELECT action, purpose, actor_role FROM audit_record ORDER BY audit_id") == [
+        ("account.read", "system:core", "core_banking"),
+        ("account.read", "night run", "core_banking"),
+    ]
 
 
 def test_reading_one_s_own_account_leaves_no_record(world: World) -> None:
