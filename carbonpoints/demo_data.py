@@ -36,7 +36,7 @@ from carbonpoints.behaviours.feed_services import (
 from carbonpoints.behaviours.models import FeedJob
 from carbonpoints.behaviours.profiles import shipped_profiles
 from carbonpoints.behaviours.services import take_events
-from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
+from carbonpoints.behaviours.staged import microseconds_of, stage_event
 from carbonpoints.core import clock
 from carbonpoints.core.auth import issue_demo_token
 from carbonpoints.core.config import Settings
@@ -156,7 +156,14 @@ def _show_a_trip(programme_id: int) -> str:
     with reading() as session:
         calendar = programme_settings(session, programme_id).calendar
     at = calendar.noon(calendar.local_date(head.opened_at) - timedelta(days=1))
-    event = StagedEvent(SHOWN_EVENT, SUBJECT, microseconds_of(at), 0, "bus_trip", _trip(SHOWN_EVENT))
+    event = stage_event(
+        TRANSIT,
+        event_id=SHOWN_EVENT,
+        subject=SUBJECT,
+        occurred_at_us=microseconds_of(at),
+        behaviour="bus_trip",
+        data=_trip(SHOWN_EVENT),
+    )
     (receipt,) = take_events(programme_id=programme_id, source_uri=TRANSIT, events=[event]).receipts
     return str(NumberedId(EVENT_PREFIX, receipt.account_id, receipt.account_seq))
 

@@ -7,24 +7,31 @@ period) excludes every other claim of the same fingerprint that overlaps with it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate
-from carbonpoints.behaviours.inserting import insert_unless_known
+from carbonpoints.behaviours.inserting import copy_if_all_new
 from carbonpoints.core.arrays import of_bytes, of_numbers, of_times
+from carbonpoints.core.crypto import IDENTITY_BYTES
 from carbonpoints.core.db import raw_connection
 
+POINTS = "identity_claim (fingerprint, event_hash, account_id, key_version, state)"
+CLAIMED = b"claimed"
+_POINT = Struct(f">h i{IDENTITY_BYTES}s i{IDENTITY_BYTES}s iq ih i{len(CLAIMED)}s")
 CLAIM_POINTS = """
 INSERT INTO identity_claim (fingerprint, event_hash, account_id, key_version, state)
 SELECT fingerprint, event_hash, account_id, %s, 'claimed'
 FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[]) AS w (fingerprint, event_hash, account_id)
+ON CONFLICT DO NOTHING
 """
 CLAIM_INTERVALS = """
 INSERT INTO identity_interval_claim (fingerprint, event_hash, account_id, during, key_version, state)
 SELECT fingerprint, event_hash, account_id, tstzrange(starts, ends), %s, 'claimed'
 FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
      AS w (fingerprint, event_hash, account_id, starts, ends)
+ON CONFLICT DO NOTHING
 """
 OWN_POINTS = """
 SELECT c.event_hash FROM identity_claim c
@@ -51,14 +58,21 @@ def claim_acts(session: Session, candidates: Sequence[Candidate], key_version: i
 def _claim_points(session: Session, candidates: Sequence[Candidate], key_version: int) -> None:
     if not candidates:
         return
-    pairs = _pairs(candidates)
-    arguments = (key_version, *pairs, of_numbers(c.account_id for c in candidates))
-    first = {c.claim.fingerprint: c.event_hash for c in reversed(candidates) if c.claim is not None}
-    is_once = len(first) == len(candidates)
-    if not insert_unless_known(
-        session, CLAIM_POINTS, arguments, expects_new=is_once and _all_new(candidates)
-    ):
+    claims = [(c.claim.fingerprint, c.event_hash, c.account_id) for c in candidates if c.claim is not None]
+    are_new = len({fingerprint for fingerprint, _, _ in claims}) == len(claims) and _all_new(candidates)
+    if are_new and copy_if_all_new(session, POINTS, _point_rows(claims, key_version)):
+        return
+    arguments = (key_version, *_pairs(candidates), of_numbers(account_id for _, _, account_id in claims))
+    if raw_connection(session).execute(CLAIM_POINTS, arguments).rowcount < len(claims):
         _mark_lost(session, candidates, OWN_POINTS)
+
+
+def _point_rows(claims: Sequence[tuple[bytes, bytes, int]], key_version: int) -> list[bytes]:
+    pack, size, state_size = _POINT.pack, IDENTITY_BYTES, len(CLAIMED)
+    return [
+        pack(5, size, fingerprint, size, event_hash, 8, account_id, 2, key_version, state_size, CLAIMED)
+        for fingerprint, event_hash, account_id in claims
+    ]
 
 
 def _claim_intervals(session: Session, candidates: Sequence[Candidate], key_version: int) -> None:
@@ -67,7 +81,7 @@ def _claim_intervals(session: Session, candidates: Sequence[Candidate], key_vers
     claims = [c.claim for c in candidates if c.claim is not None]
     times = of_times(claim.start for claim in claims), of_times(claim.end for claim in claims)
     arguments = (key_version, *_pairs(candidates), of_numbers(c.account_id for c in candidates), *times)
-    if not insert_unless_known(session, CLAIM_INTERVALS, arguments, expects_new=False):
+    if raw_connection(session).execute(CLAIM_INTERVALS, arguments).rowcount < len(claims):
         _mark_lost(session, candidates, OWN_INTERVALS)
 
 

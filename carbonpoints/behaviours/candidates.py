@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.staged import StagedEvent
@@ -34,8 +35,7 @@ class Delivery:
     key_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The act an event claims: its fingerprint without the person, and the interval it covers, if any."""
 
     fingerprint: bytes
@@ -50,15 +50,14 @@ class Candidate:
     event: StagedEvent
     event_hash: bytes
     occurred_at: datetime
-    content: str
-    """Canonical JSON of the inputs, the bytes under the commitment."""
+    content: bytes
+    """Canonical JSON of the inputs in UTF-8, the bytes under the commitment."""
     commitment: bytes
     undecided: Disposition | None = None
     pinned: PinnedRule | None = None
     compiled: CompiledRule | None = None
     assessment: Assessment | None = None
     local_date: date | None = None
-    consent_source: str = ""
     claim: Claim | None = None
     account_id: int = 0
     is_new: bool = True

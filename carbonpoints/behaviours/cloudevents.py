@@ -15,7 +15,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
+from carbonpoints.behaviours.staged import StagedEvent, microseconds_of, stage_event
 from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_errors
@@ -117,12 +117,13 @@ class EventReader:
         except RefusedAttributesError as refused:
             errors = tuple(replace(wrong, field=f"data.{wrong.field}") for wrong in refused.fields)
             return ReadEvent(event_id, source, None, Disposition.INVALID, errors)
-        event = StagedEvent(
-            event_id,
-            envelope["subject"],
-            microseconds_of(envelope["time"]),
-            envelope["revision"],
-            behaviour,
-            data,
+        event = stage_event(
+            source,
+            event_id=event_id,
+            subject=envelope["subject"],
+            occurred_at_us=microseconds_of(envelope["time"]),
+            revision=envelope["revision"],
+            behaviour=behaviour,
+            data=data,
         )
         return ReadEvent(event_id, source, event)

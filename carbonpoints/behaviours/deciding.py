@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -24,10 +25,11 @@ from carbonpoints.behaviours.payloads import write_payloads
 from carbonpoints.core import clock
 from carbonpoints.core.clock import add_months
 from carbonpoints.ledger.chart import DecisionKind
-from carbonpoints.ledger.flows import Book, Moment, earn, quantify
+from carbonpoints.ledger.flows import OPEN, Book, Moment, earn, quantify
 from carbonpoints.ledger.posting import open_books, write_books
 from carbonpoints.ledger.queries import KnownEvent, find_events
 from carbonpoints.rules.definitions import RuleDefinition
+from carbonpoints.rules.engine import Outcome
 from carbonpoints.rules.usage import UsageBook
 
 STATUS_DISPOSITIONS = {
@@ -35,10 +37,10 @@ STATUS_DISPOSITIONS = {
     "closed": Disposition.ACCOUNT_CLOSED,
     "merged": Disposition.ACCOUNT_CLOSED,
 }
+NOTHING = Outcome(None, 0, 0, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of one event."""
 
     event_hash: bytes
@@ -61,7 +63,9 @@ class Work:
     consents: Mapping[tuple[int, str], datetime]
     known: dict[bytes, KnownEvent]
     usage: dict[int, UsageBook]
-    payloads: list[tuple[int, int, str]]
+    oldest: datetime
+    """What happened before is too late."""
+    payloads: list[tuple[int, int, bytes]]
     withdrawn: list[Candidate]
     """Copies of those that stayed undecided after all: the caller may run again with the candidates as they were."""
 
@@ -88,6 +92,7 @@ def decide(
             session, [(c.claimed_by or c.account_id, c.event_hash) for c in placed if not c.is_new]
         ),
         usage=usage_store.load(session, account_ids, placed),
+        oldest=_oldest(delivery),
         payloads=[],
         withdrawn=[],
     )
@@ -101,62 +106,67 @@ def decide(
     return receipts, books
 
 
+def _oldest(delivery: Delivery) -> datetime:
+    if delivery.source.is_backfill:
+        return datetime.min.replace(tzinfo=UTC)
+    return delivery.received_at - timedelta(days=delivery.programme.late_event_days)
+
+
 def _decide_one(work: Work, candidate: Candidate) -> Receipt:
+    event_hash, account_id = candidate.event_hash, candidate.account_id
     if candidate.undecided is not None:
-        return Receipt(candidate.event_hash, candidate.undecided, candidate.account_id, 0, 0, 0, None)
-    known = work.known.get(candidate.event_hash)
-    if known is not None:
-        return _answer_known(candidate, known)
-    if candidate.claimed_by:
-        return Receipt(candidate.event_hash, Disposition.CONFLICT, candidate.account_id, 0, 0, 0, None)
-    book = work.books.get(candidate.account_id)
+        return Receipt(event_hash, candidate.undecided, account_id, 0, 0, 0, None)
+    if not candidate.is_new:
+        known = work.known.get(event_hash)
+        if known is not None:
+            return _answer_known(candidate, known)
+        if candidate.claimed_by:
+            return Receipt(event_hash, Disposition.CONFLICT, account_id, 0, 0, 0, None)
+    book = work.books.get(account_id)
     if book is None or not is_covered(work.consents, candidate):
         end = Disposition.UNKNOWN_ACCOUNT if book is None else Disposition.NO_CONSENT
         work.withdrawn.append(replace(candidate, undecided=end))
-        return Receipt(candidate.event_hash, end, candidate.account_id, 0, 0, 0, None)
-    disposition, reason, reduction_mg, amount_millicredits, trace = _judge(work, candidate, book)
+        return Receipt(event_hash, end, account_id, 0, 0, 0, None)
+    disposition, outcome = _judge(work, candidate, book)
+    reason, reduction_mg, amount_millicredits, _, trace = outcome
+    moment, occurred_at = work.moment, candidate.occurred_at
     seq = book.decide(
         DecisionKind.EVENT,
-        work.moment,
-        occurred_at=candidate.occurred_at,
+        moment,
+        occurred_at=occurred_at,
         received_at=work.delivery.received_at,
-        local_date=candidate.local_date or work.moment.local_date,
+        local_date=candidate.local_date or moment.local_date,
         disposition=disposition,
         reduction_mg=reduction_mg,
         amount_millicredits=amount_millicredits,
         pin_id=candidate.pinned.pin_id if candidate.pinned else None,
         source_id=work.delivery.source.source_id,
         revision=candidate.event.revision,
-        event_hash=candidate.event_hash,
+        event_hash=event_hash,
         commitment=candidate.commitment,
         trace=trace,
     )
-    receipt = Receipt(
-        candidate.event_hash,
-        disposition,
-        candidate.account_id,
-        seq,
-        reduction_mg,
-        amount_millicredits,
-        reason,
-    )
-    if candidate.compiled is not None:
-        _post_award(work, candidate, book, candidate.compiled.rule, receipt)
-    work.payloads.append((candidate.account_id, seq, candidate.content))
-    work.known[candidate.event_hash] = KnownEvent(
-        candidate.account_id, seq, candidate.event.revision, candidate.commitment, disposition
-    )
-    return receipt
+    if amount_millicredits:
+        _earn(work, candidate, book, seq, amount_millicredits)
+    if reduction_mg:
+        quantify(book, moment, cause_seq=seq, occurred_at=occurred_at, reduction_mg=reduction_mg)
+    work.payloads.append((account_id, seq, candidate.content))
+    if not candidate.is_new:
+        # Another of this delivery may have the same identity.
+        work.known[event_hash] = KnownEvent(
+            account_id, seq, candidate.event.revision, candidate.commitment, disposition
+        )
+    return Receipt(event_hash, disposition, account_id, seq, reduction_mg, amount_millicredits, reason)
 
 
-@lru_cache(maxsize=1024)
-def _month_end_after(year: int, month: int, months: int) -> date:
-    return add_months(date(year, month, 1), months)
+@lru_cache(maxsize=65_536)
+def _month_end_after(day: date, months: int) -> date:
+    return add_months(day, months)
 
 
 def expiry_of(rule: RuleDefinition, counted_from: date) -> date:
     """Return the month-end on which credits of an award expire, counted from a date (M5)."""
-    return _month_end_after(counted_from.year, counted_from.month, rule.expiry_months)
+    return _month_end_after(counted_from, rule.expiry_months)
 
 
 def _answer_known(candidate: Candidate, known: KnownEvent) -> Receipt:
@@ -172,26 +182,17 @@ def _answer_known(candidate: Candidate, known: KnownEvent) -> Receipt:
     return Receipt(candidate.event_hash, disposition, known.account_id, known.account_seq, 0, 0, None)
 
 
-def _judge(
-    work: Work, candidate: Candidate, book: Book
-) -> tuple[Disposition, str | None, int, int, dict[str, object] | None]:
-    """Return disposition, reason, mg, millicredits and trace."""
-    refused = STATUS_DISPOSITIONS.get(book.status)
+def _judge(work: Work, candidate: Candidate, book: Book) -> tuple[Disposition, Outcome]:
+    """Return how the event ends in its account and what it gives."""
+    refused = _refusal(work, candidate, book)
     if refused is not None:
-        return refused, None, 0, 0, None
-    late_days = work.delivery.programme.late_event_days
-    oldest = work.delivery.received_at - timedelta(days=late_days)
-    if candidate.occurred_at < oldest and not work.delivery.source.is_backfill:
-        return Disposition.TOO_LATE, None, 0, 0, None
-    if candidate.is_claimed_elsewhere:
-        return Disposition.CLAIMED_ELSEWHERE, None, 0, 0, None
+        return refused, NOTHING
     if candidate.compiled is None or candidate.assessment is None or candidate.local_date is None:
         problem = (candidate.pinned.problem if candidate.pinned else None) or "no_rule_in_force"
-        return Disposition.INELIGIBLE, problem, 0, 0, {"reason": problem}
+        return Disposition.INELIGIBLE, Outcome(problem, 0, 0, None, {"reason": problem})
     usage = work.usage.get(candidate.account_id)
     if usage is None:
-        usage = UsageBook(secret=work.delivery.identity_key)
-        work.usage[candidate.account_id] = usage
+        usage = work.usage[candidate.account_id] = UsageBook(secret=work.delivery.identity_key)
     outcome = candidate.compiled.settle(candidate.assessment, usage, candidate.local_date)
     if outcome.reason is not None:
         disposition = Disposition.INELIGIBLE
@@ -201,26 +202,30 @@ def _judge(
         disposition = Disposition.PARTLY_CREDITED
     else:
         disposition = Disposition.CAPPED
-    return disposition, outcome.reason, outcome.reduction_mg, outcome.amount_millicredits, outcome.trace
+    return disposition, outcome
 
 
-def _post_award(work: Work, candidate: Candidate, book: Book, rule: RuleDefinition, receipt: Receipt) -> None:
-    """Book the award's credits into the lot of its month, and its reduction (M5)."""
-    moment, occurred_at, seq = work.moment, candidate.occurred_at, receipt.account_seq
-    if receipt.amount_millicredits:
-        counted_from = moment.local_date if work.delivery.source.is_backfill else candidate.local_date
-        assert counted_from is not None  # noqa: S101 - an award has a rule, so it has a local date
-        expires_on = expiry_of(rule, counted_from)
-        earn(
-            book,
-            moment,
-            cause_seq=seq,
-            occurred_at=occurred_at,
-            amount_millicredits=receipt.amount_millicredits,
-            expires_on=expires_on,
-            matures_on=moment.business_date + timedelta(days=rule.pending_days)
-            if rule.pending_days
-            else None,
-        )
-    if receipt.reduction_mg:
-        quantify(book, moment, cause_seq=seq, occurred_at=occurred_at, reduction_mg=receipt.reduction_mg)
+def _refusal(work: Work, candidate: Candidate, book: Book) -> Disposition | None:
+    """Return why no rule is asked at all, or None."""
+    if book.status != OPEN:
+        return STATUS_DISPOSITIONS[book.status]
+    if candidate.occurred_at < work.oldest:
+        return Disposition.TOO_LATE
+    return Disposition.CLAIMED_ELSEWHERE if candidate.is_claimed_elsewhere else None
+
+
+def _earn(work: Work, candidate: Candidate, book: Book, seq: int, amount_millicredits: int) -> None:
+    """Book the award's credits into the lot of its month (M5)."""
+    assert candidate.compiled is not None  # noqa: S101 - an award has a rule
+    assert candidate.local_date is not None  # noqa: S101 - and so a local date
+    moment, rule = work.moment, candidate.compiled.rule
+    counted_from = moment.local_date if work.delivery.source.is_backfill else candidate.local_date
+    earn(
+        book,
+        moment,
+        cause_seq=seq,
+        occurred_at=candidate.occurred_at,
+        amount_millicredits=amount_millicredits,
+        expires_on=expiry_of(rule, counted_from),
+        matures_on=moment.business_date + timedelta(days=rule.pending_days) if rule.pending_days else None,
+    )

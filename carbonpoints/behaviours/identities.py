@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from struct import Struct
 
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate, Delivery
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.inserting import insert_unless_known
+from carbonpoints.behaviours.inserting import copy_if_all_new
 from carbonpoints.core.arrays import of_bytes, of_numbers, of_times
+from carbonpoints.core.crypto import IDENTITY_BYTES
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger.queries import KnownEvent, find_events, read_head
 
+EVENTS = "identity_event (event_hash, account_id)"
+_EVENT = Struct(f">h i{IDENTITY_BYTES}s iq")
 CLAIM_EVENTS = """
-INSERT INTO identity_event (event_hash, account_id)
-SELECT * FROM unnest(%s::bytea[], %s::bigint[])
+INSERT INTO identity_event (event_hash, account_id) SELECT * FROM unnest(%s::bytea[], %s::bigint[])
+ON CONFLICT DO NOTHING
 """
 REMEMBER = """
 INSERT INTO identity_undecided (event_hash, account_id, source_id, disposition, received_at)
@@ -35,11 +40,14 @@ def claim_events(session: Session, candidates: Sequence[Candidate]) -> None:
     """
     if not candidates:
         return
-    ordered = sorted(candidates, key=lambda candidate: candidate.event_hash)
+    ordered = sorted(candidates, key=attrgetter("event_hash"))
+    is_once = len({candidate.event_hash for candidate in ordered}) == len(ordered)
+    if is_once and copy_if_all_new(session, EVENTS, _event_rows(ordered)):
+        return
     hashes = of_bytes(candidate.event_hash for candidate in ordered)
     arguments = (hashes, of_numbers(candidate.account_id for candidate in ordered))
-    is_once = len({candidate.event_hash for candidate in ordered}) == len(ordered)
-    if insert_unless_known(session, CLAIM_EVENTS, arguments, expects_new=is_once):
+    claimed = raw_connection(session).execute(CLAIM_EVENTS, arguments)
+    if is_once and claimed.rowcount == len(ordered):
         return
     owners = {key: holder for holder, key in raw_connection(session).execute(CLAIMED_BY, (hashes,))}
     for candidate in candidates:
@@ -47,6 +55,11 @@ def claim_events(session: Session, candidates: Sequence[Candidate]) -> None:
         owner = owners[candidate.event_hash]
         if owner != candidate.account_id:
             candidate.claimed_by = owner
+
+
+def _event_rows(candidates: Sequence[Candidate]) -> list[bytes]:
+    pack = _EVENT.pack
+    return [pack(2, IDENTITY_BYTES, each.event_hash, 8, each.account_id) for each in candidates]
 
 
 def recall(session: Session, candidates: Sequence[Candidate]) -> dict[bytes, KnownEvent]:

@@ -1,34 +1,29 @@
-"""Rows that may be there already, inserted the cheaper way when they are expected to be new.
+"""Rows that may be there already, copied when they are expected to be new.
 
 PostgreSQL inserts speculatively where a statement says ON CONFLICT, and that costs two to three times as much
-as a plain insert. So many rows that are expected to be new are inserted plainly, behind a savepoint.
+as a plain insert. So many rows that are expected to be new are copied, behind a savepoint.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import psycopg
 from sqlalchemy.orm import Session
 
-from carbonpoints.core.db import raw_connection
+from carbonpoints.core.db import copy_rows, raw_connection
+
+MANY = 50
+"""From so many rows on the savepoint costs less than it saves."""
 
 
-def insert_unless_known(
-    session: Session, statement: str, arguments: tuple[Any, ...], *, expects_new: bool
-) -> bool:
-    """Run an INSERT without its ON CONFLICT clause; rows that are there already stay as they are.
-
-    Returns True when every row is known to be new; False when some were there, or may have been.
-    """
-    connection = raw_connection(session)
-    if expects_new:
-        try:
-            with connection.transaction():
-                connection.execute(statement, arguments)
-        except psycopg.errors.UniqueViolation:
-            pass
-        else:
-            return True
-    connection.execute(f"{statement} ON CONFLICT DO NOTHING", arguments)
-    return False
+def copy_if_all_new(session: Session, target: str, rows: Sequence[bytes]) -> bool:
+    """Copy many rows of a binary COPY; False, and nothing is changed, for few or when one of them is there already."""
+    if len(rows) < MANY:
+        return False
+    try:
+        with raw_connection(session).transaction():
+            copy_rows(session, target, rows)
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True

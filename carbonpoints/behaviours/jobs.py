@@ -114,12 +114,13 @@ def _credit_next_chunk(job: JobSource) -> bool:
 
 def count_outcomes(receipts: Sequence[Receipt]) -> dict[str, int]:
     """Return how many events ended how: by disposition, and for ineligible ones by reason."""
-    counts: Counter[str] = Counter()
-    for receipt in receipts:
-        code = receipt.disposition.code
-        is_reasoned = receipt.disposition == Disposition.INELIGIBLE and receipt.reason
-        counts[f"{code}:{receipt.reason}" if is_reasoned else code] += 1
-    return dict(counts)
+    counts = Counter((int(receipt.disposition), receipt.reason) for receipt in receipts)
+    outcomes: Counter[str] = Counter()
+    for (number, reason), count in counts.items():
+        disposition = Disposition(number)
+        is_reasoned = disposition is Disposition.INELIGIBLE and reason
+        outcomes[f"{disposition.code}:{reason}" if is_reasoned else disposition.code] += count
+    return dict(outcomes)
 
 
 def close_job_if_done(job_id: uuid.UUID) -> bool:

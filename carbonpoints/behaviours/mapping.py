@@ -19,13 +19,15 @@ from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.language import FAILURES, EvaluationError, Expression
 
 Tables = Mapping[str, Mapping[str, str]]
+SUBJECT_FIELD = "subject"
+"""Its value is needed beside the written event, constant or not."""
 
 
 class MappedLine(NamedTuple):
-    """The event of a line: whose it is, and its text as `staged.event_text` writes it."""
+    """The event of a line: whose it is, and its content as `staged.stage_event` writes it."""
 
     subject: str
-    text: str
+    content: str
 
 
 class LineMapper:
@@ -42,6 +44,7 @@ class LineMapper:
     ) -> None:
         self._columns = columns
         self._tables = tables
+        self._source = profile.source
         self._behaviour = behaviour.code
         self._filter = None if profile.filter is None else expression(profile, profile.filter, "flag")
         self._event = event_targets(profile)
@@ -72,22 +75,34 @@ class LineMapper:
         if self._filter is not None:
             namespace |= self._filter.namespace
             lines.append(f" if not {self._filter.python_source(names.__getitem__)}: return None")
-        lines += [*self._assignments(self._names - asked, names), " data = ''"]
-        written = []
-        for number, target in enumerate((*self._event, *self._data)):
+        lines += self._assignments(self._names - asked, names)
+        written: dict[str, str] = {}
+        members = ""
+        for number, target in enumerate((*self._event, *sorted(self._data, key=lambda each: each.field))):
             namespace |= {**target.expression.namespace, f"check_{number}": target.check}
-            is_attribute = number >= len(self._event)
             constant = target.constant()
-            text = repr(constant) if constant is not None else target.written(f"f_{number}")
-            if constant is None or target.field == "subject":
+            if constant is None or target.field == SUBJECT_FIELD:
                 lines += _checked_lines(target, number, names)
-            if not is_attribute:
-                written.append(text)
+            text = target.written(f"f_{number}") if constant is None else _literal(constant)
+            if number < len(self._event):
+                written[target.field] = text
                 continue
-            indent = " " if constant is not None or target.needed else "  "
-            lines.append(f"{indent}data += {f',{json.dumps(target.field)}:'!r} + {text}")
-        fields = " + ',' + ".join([*written, repr(json.dumps(self._behaviour))])
-        lines.append(f" return Line(f_1, '[' + {fields} + ',{{' + data[1:] + '}}]')")
+            member = _literal(f",{json.dumps(target.field)}:") + text
+            if constant is None and not target.needed:
+                lines.append(f" m_{number} = '' if f_{number} is None else f'{member}'")
+                member = f"{{m_{number}}}"
+            members += member
+        lines.append(f" members = f'{members}'")
+        source, behaviour = json.dumps(self._source, ensure_ascii=False), json.dumps(self._behaviour)
+        content = "".join(
+            [
+                _literal('{"data":{'), "{members[1:]}", _literal('},"id":'), written["event_id"],
+                _literal(',"revision":'), written["revision"], _literal(f',"source":{source},"subject":'),
+                written["subject"], _literal(',"time_us":'), written["occurred_at"],
+                _literal(f',"type":{behaviour}}}'),
+            ]
+        )  # fmt: skip
+        lines.append(f" return Line(f_1, f'{content}')")
         # The code is written from checked expressions, numbers and quoted texts only.
         exec("\n".join(lines), namespace)  # noqa: S102
         mapped: Callable[[Sequence[str]], MappedLine | None] = namespace["mapped"]  # type: ignore[assignment]
@@ -117,14 +132,19 @@ class LineMapper:
                 raise BadLineError(target.field, "missing", "A value is needed.")
 
 
+def _literal(text: str) -> str:
+    """Return the code of a text inside an f-string in single quotes."""
+    return repr(f'"{text}')[2:-1].replace("{", "{{").replace("}", "}}")
+
+
 def _checked_lines(target: Target, number: int, names: Mapping[str, str]) -> list[str]:
-    """Return the code that assigns the checked value of a target to `f_<number>`, in an `if` where it may be none."""
+    """Return the code that assigns the checked value of a target to `f_<number>`; None where it may have none."""
     value = target.expression.python_source(names.__getitem__)
     missing = "not v" if target.expression.type == "text" else "v is None"
     checked = f"f_{number} = {target.checked(f'check_{number}')}"
     if target.needed:
         return [f" v = {value}", f" if {missing}: raise ValueError", f" {checked}"]
-    return [f" v = {value}", f" if not ({missing}):", f"  {checked}"]
+    return [f" v = {value}", f" if {missing}: f_{number} = None", f" else: {checked}"]
 
 
 def _evaluate(field: str, source: Expression, values: Mapping[str, object], tables: Tables) -> object:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from carbonpoints.core.db import raw_connection
+from carbonpoints.core.db import copy_rows, raw_connection
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+PAYLOADS = "event_payload (account_id, account_seq, content)"
+_HEAD = Struct(">h iq iq i")
 
 
-def write_payloads(session: Session, payloads: Sequence[tuple[int, int, str]]) -> None:
-    """Store (account, number, canonical JSON) rows."""
-    if not payloads:
-        return
-    lines = [
-        f"{account_id}\t{account_seq}\t{content.translate(_ESCAPES) if chr(92) in content else content}\n"
+def write_payloads(session: Session, payloads: Sequence[tuple[int, int, bytes]]) -> None:
+    """Store (account, number, canonical JSON in UTF-8) rows."""
+    pack = _HEAD.pack
+    rows = [
+        pack(3, 8, account_id, 8, account_seq, len(content)) + content
         for account_id, account_seq, content in payloads
     ]
-    with (
-        raw_connection(session).cursor() as cursor,
-        cursor.copy("COPY event_payload (account_id, account_seq, content) FROM STDIN") as copy,
-    ):
-        copy.write("".join(lines).encode())
+    copy_rows(session, PAYLOADS, rows)
 
 
 def read_payload(session: Session, account_id: int, account_seq: int) -> dict[str, Any] | None:

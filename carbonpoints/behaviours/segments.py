@@ -101,7 +101,7 @@ def read_segment(
         segment.event_count += 1
         bucket = zlib.crc32(line.subject.encode()) % buckets
         writer = writers[bucket]
-        writer.add(line.text)
+        writer.add(line.content)
         if writer.event_count == CHUNK_EVENTS:
             segment.chunks.append(Chunk(bucket, CHUNK_EVENTS, writer.content()))
             writers[bucket] = ChunkWriter()

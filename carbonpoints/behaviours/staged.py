@@ -1,16 +1,17 @@
-"""What a staged file consists of: events in chunks, written by staging and read by crediting (M19).
+"""Staged events: valid for their behaviour, not decided yet; and the chunks that hold those of a file (M19).
 
-A chunk is zlib (level 1) over one JSON array in UTF-8; each event is an array in the order of StagedEvent's
-fields. All events of one subject of a job fall into the same bucket, and inside a bucket the order of the file
-holds: chunks of different buckets may be credited side by side, those of one bucket only by rising `chunk_no`.
+An event is written once, as its canonical JSON: those bytes go into a chunk, are committed to, and are what is kept
+of it. A chunk is zlib (level 1) over one such text a line, in UTF-8. All events of one subject of a job fall into
+the same bucket, and inside a bucket the order of the file holds: chunks of different buckets may be credited side by
+side, those of one bucket only by rising `chunk_no`.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring as _text
 from typing import NamedTuple
 
 CHUNK_EVENTS = 5_000
@@ -21,12 +22,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _FIRST_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 _LAST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_FLAGS: dict[object, str] = {True: "true", False: "false"}
 
 
 class StagedEvent(NamedTuple):
-    """An event as a feed's profile mapped it: valid for its behaviour, not decided yet.
+    """An event as it came in, brought into canonical form.
 
     `data` holds text and dates as text, flags as bool and numbers as canonical decimal text (no exponent, no
     plus sign, no superfluous zeros: `5`, `-0.25`); attributes without a value are absent.
@@ -40,11 +40,41 @@ class StagedEvent(NamedTuple):
     revision: int
     behaviour: str
     data: dict[str, str | bool]
+    content: str
+    """All of it and the source, as `stage_event` writes it."""
 
     @property
     def occurred_at(self) -> datetime:
         """When it happened, in UTC."""
         return instant_of(self.occurred_at_us)
+
+
+def stage_event(
+    source_uri: str,
+    *,
+    event_id: str,
+    subject: str,
+    occurred_at_us: int,
+    behaviour: str,
+    data: dict[str, str | bool],
+    revision: int = 0,
+) -> StagedEvent:
+    """Return an event of this source; the fields are those of StagedEvent.
+
+    Its content is canonical JSON: sorted names, no spaces, no line breaks, numbers as exact text. It is written out
+    because all values are texts and flags: the general encoder costs several times as much.
+    """
+    members = ",".join(
+        [
+            f"{_text(code)}:{_text(value) if isinstance(value, str) else _FLAGS[value]}"
+            for code, value in sorted(data.items())
+        ]
+    )
+    content = (
+        f'{{"data":{{{members}}},"id":{_text(event_id)},"revision":{revision},"source":{_text(source_uri)},'
+        f'"subject":{_text(subject)},"time_us":{occurred_at_us},"type":{_text(behaviour)}}}'
+    )
+    return StagedEvent(event_id, subject, occurred_at_us, revision, behaviour, data, content)
 
 
 def instant_of(microseconds: int) -> datetime:
@@ -65,38 +95,39 @@ def microseconds_of(instant: datetime) -> int:
 
 
 class ChunkWriter:
-    """Collects the events of one chunk as text and compresses them all at once."""
+    """Collects the events of one chunk and compresses them all at once."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._contents: list[str] = []
 
     @property
     def event_count(self) -> int:
         """How many events there are."""
-        return len(self._texts)
+        return len(self._contents)
 
-    def add(self, text: str) -> None:
-        """Append an event, written as `event_text` writes it."""
-        self._texts.append(text)
+    def add(self, content: str) -> None:
+        """Append an event, written as `stage_event` writes it."""
+        self._contents.append(content)
 
     def content(self) -> bytes:
         """Return the content of the chunk."""
-        return zlib.compress(f"[{','.join(self._texts)}]".encode(), COMPRESSION_LEVEL)
+        return zlib.compress("\n".join(self._contents).encode(), COMPRESSION_LEVEL)
 
 
-def event_text(event: StagedEvent) -> str:
-    """Return the JSON of one event of a chunk: no spaces, nothing escaped that need not be."""
-    return _encode(event)
-
-
-def encode_chunk(events: Iterable[StagedEvent]) -> bytes:
-    """Return the content of the chunk that holds `events` in this order."""
-    writer = ChunkWriter()
-    for event in events:
-        writer.add(event_text(event))
-    return writer.content()
-
-
-def decode_chunk(content: bytes) -> list[StagedEvent]:
+def decode_chunk(chunk: bytes) -> list[StagedEvent]:
     """Return the events of a chunk in the order in which they were staged."""
-    return [StagedEvent(*fields) for fields in json.loads(zlib.decompress(content))]
+    text = zlib.decompress(chunk).decode()
+    # No line break stands inside an event, so every one of them separates two.
+    events = json.loads(f"[{text.replace(chr(10), ',')}]")
+    return [
+        StagedEvent(
+            event["id"],
+            event["subject"],
+            event["time_us"],
+            event["revision"],
+            event["type"],
+            event["data"],
+            content,
+        )
+        for event, content in zip(events, text.split("\n"), strict=True)
+    ]

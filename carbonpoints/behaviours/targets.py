@@ -31,10 +31,10 @@ RUNTIME = {"quote": encode_basestring}
 """What the code of `Target.code` calls besides the check."""
 
 _WRITERS: dict[Form, Callable[[str], str]] = {
-    "text": "quote({})".format,
-    "plain": "'\"' + {} + '\"'".format,
-    "flag": "('true' if {} else 'false')".format,
-    "number": "str({})".format,
+    "text": "{{quote({})}}".format,
+    "plain": '"{{{}}}"'.format,
+    "flag": '{{"true" if {} else "false"}}'.format,
+    "number": "{{{}}}".format,
 }
 
 
@@ -66,7 +66,7 @@ class Target:
         return f"(v if len(v) <= {self.longest} and v.isprintable() else {check}(v))"
 
     def written(self, value: str) -> str:
-        """Return the code that writes a checked value as JSON."""
+        """Return the part of an f-string, in single quotes, that writes a checked value as JSON."""
         return _WRITERS[self.form](value)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
+from struct import Struct
 
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate
 from carbonpoints.core.arrays import of_numbers, of_texts, of_times
-from carbonpoints.core.db import raw_connection, settings
-from carbonpoints.rules.usage import UsageBook, UsageRow, period_start
+from carbonpoints.core.copying import JSONB_VERSION, NULL, days_of
+from carbonpoints.core.db import copy_rows, raw_connection, settings
+from carbonpoints.rules.usage import UsageBook, UsageRow, period_start, read_tallies
 
 LOAD = """
 SELECT u.account_id, u.scope, u.period, u.period_start, u.awards, u.reduction_mg, u.amount_millicredits, u.tallies::text
@@ -18,14 +21,18 @@ FROM unnest(%s::text[], %s::text[], %s::date[], %s::date[]) AS w (scope, period,
 JOIN usage u ON u.scope = w.scope AND u.period = w.period AND u.period_start BETWEEN w.first AND w.last
 WHERE u.account_id = ANY(%s)
 """
-WRITE = """
-INSERT INTO usage (account_id, scope, period, period_start, awards, reduction_mg, amount_millicredits, tallies)
-SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::date[], %s::int[], %s::bigint[], %s::bigint[], %s::jsonb[])
-ON CONFLICT (account_id, scope, period, period_start) DO UPDATE
-SET awards = excluded.awards, reduction_mg = excluded.reduction_mg,
-    amount_millicredits = excluded.amount_millicredits, tallies = excluded.tallies
+USAGE = "usage (account_id, scope, period, period_start, awards, reduction_mg, amount_millicredits, tallies)"
+UPDATE = """
+UPDATE usage SET awards = new.awards, reduction_mg = new.reduction_mg,
+    amount_millicredits = new.amount_millicredits, tallies = new.tallies
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::date[], %s::int[], %s::bigint[], %s::bigint[], %s::jsonb[])
+    AS new (account_id, scope, period, period_start, awards, reduction_mg, amount_millicredits, tallies)
+WHERE usage.account_id = new.account_id AND usage.scope = new.scope AND usage.period = new.period
+    AND usage.period_start = new.period_start
 """
-
+_LENGTH = Struct(">i")
+_HEAD = Struct(">h iq")
+_AMOUNTS = Struct(">ii ii iq iq")
 
 Ranges = Mapping[tuple[str, str], tuple[date, date]]
 """First and last period start wanted, per scope and period."""
@@ -60,7 +67,9 @@ def load_ranges(session: Session, account_ids: Sequence[int], ranges: Ranges) ->
         book = books.get(account_id)
         if book is None:
             book = books[account_id] = UsageBook(secret=secret)
-        book.rows[scope, period, start] = UsageRow(awards, reduction_mg, amount_millicredits, tallies)
+        book.rows[scope, period, start] = UsageRow(
+            awards, reduction_mg, amount_millicredits, read_tallies(tallies), is_stored=True
+        )
     return books
 
 
@@ -89,24 +98,44 @@ def _ranges(candidates: Sequence[Candidate]) -> Ranges:
 
 
 def write(session: Session, books: Mapping[int, UsageBook]) -> None:
-    """Write what the engine touched."""
-    rows = [
+    """Write what the engine touched.
+
+    What `load` did not find is new for certain: whoever writes an account's usage holds its lock.
+    """
+    touched = [
         (account_id, *key, book.rows[key])
         for account_id, book in books.items()
         for key in sorted(book.touched)
     ]
-    if not rows:
-        return
-    raw_connection(session).execute(
-        WRITE,
-        (
-            of_numbers(row[0] for row in rows),
-            of_texts(row[1] for row in rows),
-            of_texts(row[2] for row in rows),
-            of_times(row[3] for row in rows),
-            of_numbers(row[4].awards for row in rows),
-            of_numbers(row[4].reduction_mg for row in rows),
-            of_numbers(row[4].amount_millicredits for row in rows),
-            of_texts(row[4].tallies_text() for row in rows),
-        ),
+    copy_rows(session, USAGE, [_packed(*each) for each in touched if not each[4].is_stored])
+    rows = [each for each in touched if each[4].is_stored]
+    if rows:
+        raw_connection(session).execute(
+            UPDATE,
+            (
+                of_numbers(row[0] for row in rows),
+                of_texts(row[1] for row in rows),
+                of_texts(row[2] for row in rows),
+                of_times(row[3] for row in rows),
+                of_numbers(row[4].awards for row in rows),
+                of_numbers(row[4].reduction_mg for row in rows),
+                of_numbers(row[4].amount_millicredits for row in rows),
+                of_texts(row[4].tallies_text() for row in rows),
+            ),
+        )
+
+
+@lru_cache(maxsize=256)
+def _packed_text(text: str) -> bytes:
+    value = text.encode()
+    return len(value).to_bytes(4, "big") + value
+
+
+def _packed(account_id: int, scope: str, period: str, start: date, row: UsageRow) -> bytes:
+    """Return a row as binary COPY takes it."""
+    text = row.tallies_text()
+    amounts = _AMOUNTS.pack(4, days_of(start), 4, row.awards, 8, row.reduction_mg, 8, row.amount_millicredits)
+    tallies = (
+        NULL if text is None else _LENGTH.pack(len(document := JSONB_VERSION + text.encode())) + document
     )
+    return _HEAD.pack(8, 8, account_id) + _packed_text(scope) + _packed_text(period) + amounts + tallies

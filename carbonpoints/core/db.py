@@ -6,7 +6,7 @@ become `Busy`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from carbonpoints.core.config import Settings
+from carbonpoints.core.copying import blocks_of
 from carbonpoints.core.errors import Busy
 
 NAMING = {
@@ -118,6 +119,16 @@ def raw_connection(session: Session) -> psycopg.Connection[Any]:
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the only driver we configure
     return connection
+
+
+def copy_rows(session: Session, target: str, rows: Sequence[bytes]) -> None:
+    """Write rows of a binary COPY into `target`, a table or a table with its columns in brackets."""
+    if not rows:
+        return
+    statement = f"COPY {target} FROM STDIN (FORMAT binary)"
+    with raw_connection(session).cursor() as cursor, cursor.copy(statement) as copy:
+        for block in blocks_of(rows):
+            copy.write(block)
 
 
 def settings() -> Settings:

@@ -236,8 +236,9 @@ class Book:
                 source_id,
                 local_date,
                 moment.business_date,
-                kind,
-                disposition,
+                # Plain integers: looking an enumeration up costs as much as the rest of the row.
+                int(kind),
+                int(disposition),
                 revision,
                 event_hash,
                 commitment,

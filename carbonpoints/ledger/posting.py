@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.core import outbox
 from carbonpoints.core.arrays import of_column, of_numbers
-from carbonpoints.core.db import raw_connection
+from carbonpoints.core.db import copy_rows, raw_connection
 from carbonpoints.ledger import copying
 from carbonpoints.ledger.book import CREDIT, Book, Moment
 from carbonpoints.ledger.chart import DecisionKind
@@ -25,7 +25,6 @@ from carbonpoints.ledger.transfers import TRANSFER_TOPIC, dump_parcels
 
 SNAPSHOT_EVERY = 1_000
 """A snapshot of the balances whenever an account's number passes a multiple of this."""
-BLOCK_BYTES = 1 << 20
 
 LOCK = """
 SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at FROM account
@@ -44,8 +43,6 @@ OPEN_ACCOUNTS = """
 INSERT INTO account (programme_id, holder_kind, status, last_booked_at, opened_at)
 SELECT %s, %s, 'open', %s, %s FROM generate_series(1, %s) RETURNING account_id
 """
-COPY_DECISIONS = "COPY decision FROM STDIN (FORMAT binary)"
-COPY_ENTRIES = "COPY entry FROM STDIN (FORMAT binary)"
 # One statement for the two that every posting needs: what it saves is a tenth of writing a single event.
 WRITE_HEADS_AND_BALANCES = """
 WITH head AS (
@@ -159,8 +156,8 @@ def write_books(session: Session, books: Iterable[Book]) -> None:
     decisions = chain.from_iterable(book.decisions for book in changed)
     entries = chain.from_iterable(book.entries for book in changed)
     with raw_connection(session).cursor() as cursor:
-        _copy(cursor, COPY_DECISIONS, copying.decision_bytes(decisions, instants))
-        _copy(cursor, COPY_ENTRIES, copying.entry_bytes(entries, instants))
+        copy_rows(session, "decision", copying.decision_bytes(decisions, instants))
+        copy_rows(session, "entry", copying.entry_bytes(entries, instants))
         heads = [(book.account_id, book.last_seq, book.last_booked_at, book.status) for book in changed]
         balances = [(book.account_id, *key, book.balances[key]) for book in changed for key in book.touched]
         cursor.execute(WRITE_HEADS_AND_BALANCES, [*_columns(heads, 4), *_columns(balances, 5)])
@@ -182,15 +179,6 @@ def write_books(session: Session, books: Iterable[Book]) -> None:
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[str]:
     """Return rows as one array for each of `width` columns."""
     return [of_column(column) for column in zip(*rows, strict=True)] or ["{}"] * width
-
-
-def _copy(cursor: Cursor, statement: str, rows: list[bytes]) -> None:
-    if not rows:
-        return
-    data = b"".join((copying.HEADER, *rows, copying.TRAILER))
-    with cursor.copy(statement) as copy:
-        for start in range(0, len(data), BLOCK_BYTES):
-            copy.write(data[start : start + BLOCK_BYTES])
 
 
 def _lot_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:

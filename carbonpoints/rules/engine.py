@@ -32,7 +32,7 @@ from carbonpoints.rules.language import (
     Variable,
     compile_expression,
 )
-from carbonpoints.rules.usage import UsageBook, UsageRow, period_starts
+from carbonpoints.rules.usage import UsageBook, UsageRow, usage_keys
 
 NOT_COMPUTABLE, NOTHING_EARNED = "not_computable", "nothing_earned"
 """Reasons that are no condition of the rule."""
@@ -47,8 +47,8 @@ READERS: dict[str, Callable[[Any], object]] = {
 """How the canonical text of an attribute becomes what expressions see; texts and flags stay what they are."""
 UNUSED = UsageRow()
 """A period in which nothing was used; never changed."""
-Rows = Mapping[str, UsageRow]
-"""The rows of the running periods: day, month, year."""
+Rows = Sequence[UsageRow]
+"""The rows of the running periods, in the order of the rule's periods."""
 
 
 class Assessment(NamedTuple):
@@ -98,12 +98,10 @@ class Counter:
         value = values.get(self._summed)
         return value if isinstance(value, Decimal) else Decimal(str(value or 0))
 
-    def value(self, scope: str, usage: UsageBook, rows: Rows, day: date, party: str) -> Decimal | int:
-        """Return what the counter shows for a party before this event; `rows` are those of the running periods."""
-        running = usage.days(scope, day, self.days) if self.days else (rows[self.period],)
-        tallies = [row.tallies[self.code] for row in running if self.code in row.tallies]
-        if not tallies:
-            return 0
+    def value(self, scope: str, usage: UsageBook, running: UsageRow, day: date, party: str) -> Decimal | int:
+        """Return what the counter shows for a party before this event; `running` is the row of its running period."""
+        rows = usage.days(scope, day, self.days) if self.days else (running,)
+        tallies = [row.tallies[self.code] for row in rows if self.code in row.tallies]
         if self.is_distinct:
             return len(set().union(*tallies))
         total: Decimal | int = 0
@@ -154,7 +152,6 @@ class CompiledRule:
             f"max(0, ({rule.baseline}) - ({rule.project}) - ({rule.leakage}))", variables, expects="number"
         )
         is_constant = not self._estimate.names - self.constants.keys()
-        self._credit_caps = tuple(cap for cap in rule.caps if cap.millicredits is not None)
         self._rate = rule.credits.millicredits_per_mg.as_integer_ratio()
         self._constant_mg: int | None = None
         if is_constant:
@@ -165,6 +162,12 @@ class CompiledRule:
             dict.fromkeys([*windows, *(counter.period for counter in self.counters)])
         )
         """The periods whose usage this rule reads and notes."""
+        self._counters = tuple((counter, self.periods.index(counter.period)) for counter in self.counters)
+        self._caps = tuple(
+            (cap, self.periods.index(cap.window) if cap.window != "event" else -1) for cap in rule.caps
+        )
+        """Each with the place of its period, or of the row of one event: nothing is ever used in it."""
+        self._credit_caps = tuple(each for each in self._caps if each[0].millicredits is not None)
 
     @property
     def look_back_days(self) -> int:
@@ -210,50 +213,42 @@ class CompiledRule:
         """
         if assessment.reason is not None:
             return Outcome(assessment.reason, 0, 0, None, {"reason": assessment.reason})
-        scope, starts = self.rule.code, period_starts(self.periods, day)
-        rows = {period: usage.rows.get((scope, period, start), UNUSED) for period, start in starts}
+        scope = self.rule.code
+        keys = usage_keys(scope, self.periods, day)
+        rows = [usage.rows.get(key, UNUSED) for key in keys]
+        counted, parties = self._count(assessment.values, usage, rows, day) if self._counters else ({}, [])
         trace: dict[str, object] = {}
-        parties: dict[str, str] = {}
-        if self.counters:
-            parties = {counter.code: counter.party(assessment.values, usage) for counter in self.counters}
-            counted = {
-                counter.code: counter.value(scope, usage, rows, day, parties[counter.code])
-                for counter in self.counters
-            }
-            seen = {code: plain(Decimal(value)) for code, value in counted.items() if value}
-            if seen:
-                trace["counters"] = seen
-            reason = self._judge_history({**assessment.values, **counted})
-            if reason is not None:
-                return Outcome(reason, 0, 0, None, {"reason": reason, **trace})
-        granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, rows)
+        if any(counted.values()):
+            trace["counters"] = {code: plain(Decimal(value)) for code, value in counted.items() if value}
+        reason = self._judge_history({**assessment.values, **counted}) if counted else None
+        if reason is not None:
+            return Outcome(reason, 0, 0, None, {"reason": reason, **trace})
+        granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, [*rows, UNUSED])
         if cap is not None:
             trace |= {"cap": cap, "left": left}
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
         if posted_mg or amount_millicredits:
-            self._note(usage, starts, assessment.values, parties, (granted_mg, amount_millicredits))
+            noted = [usage.change(key) for key in keys]
+            for row in noted:
+                row.awards += 1
+                row.reduction_mg += granted_mg
+                row.amount_millicredits += amount_millicredits
+            for (counter, place), party in zip(self._counters, parties, strict=True):
+                noted[place].tally(counter.code, party, counter.amount(assessment.values))
         elif cap is None:
             return Outcome(NOTHING_EARNED, 0, 0, None, {"reason": NOTHING_EARNED, **trace})
         return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)
 
-    def _note(
-        self,
-        usage: UsageBook,
-        starts: Sequence[tuple[str, date]],
-        values: Mapping[str, object],
-        parties: Mapping[str, str],
-        granted: tuple[int, int],
-    ) -> None:
-        """Note an award, mg and millicredits, in every period that a cap or counter of this rule looks at."""
-        granted_mg, amount_millicredits = granted
-        for period, start in starts:
-            row = usage.change(self.rule.code, period, start)
-            row.awards += 1
-            row.reduction_mg += granted_mg
-            row.amount_millicredits += amount_millicredits
-            for counter in self.counters:
-                if counter.period == period:
-                    row.tally(counter.code, parties[counter.code], counter.amount(values))
+    def _count(
+        self, values: Mapping[str, object], usage: UsageBook, rows: Rows, day: date
+    ) -> tuple[dict[str, Decimal | int], list[str]]:
+        """Return what each counter shows before this event, and the party that it counts for."""
+        scope = self.rule.code
+        parties = [counter.party(values, usage) for counter, _ in self._counters]
+        return {
+            counter.code: counter.value(scope, usage, rows[place], day, party)
+            for (counter, place), party in zip(self._counters, parties, strict=True)
+        }, parties
 
     def _judge_history(self, values: Mapping[str, object]) -> str | None:
         try:
@@ -264,16 +259,16 @@ class CompiledRule:
     def _cut(self, estimate_mg: int, rows: Rows) -> tuple[int, int, str | None, int]:
         """Return mg and millicredits after all caps, the cap that cut last and what it had left."""
         granted_mg, cut_by, left = estimate_mg, None, 0
-        for cap in self.rule.caps:
-            used = rows.get(cap.window, UNUSED)
+        for cap, place in self._caps:
+            used = rows[place]
             if cap.count is not None and used.awards >= cap.count:
                 return 0, 0, cap.code, 0
             if cap.mg is not None and granted_mg > (room := max(0, cap.mg - used.reduction_mg)):
                 granted_mg, cut_by, left = room, cap.code, room
         amount_millicredits = self.credits_for(granted_mg)
-        for cap in self._credit_caps:
+        for cap, place in self._credit_caps:
             assert cap.millicredits is not None  # noqa: S101 - chosen by that
-            room = max(0, cap.millicredits - rows.get(cap.window, UNUSED).amount_millicredits)
+            room = max(0, cap.millicredits - rows[place].amount_millicredits)
             if amount_millicredits > room:
                 amount_millicredits, cut_by, left = room, cap.code, room
         return granted_mg, amount_millicredits, cut_by, left

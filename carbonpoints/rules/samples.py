@@ -58,7 +58,7 @@ def evaluate_sample(
     usage = UsageBook()
     for counter in compiled.counters:
         stand = counters.get(counter.code, 0)
-        row = usage.change(compiled.rule.code, counter.period, period_start(counter.period, day))
+        row = usage.change((compiled.rule.code, counter.period, period_start(counter.period, day)))
         if counter.is_distinct:
             for no in range(stand):
                 row.tally(counter.code, f"party {no}", 1)

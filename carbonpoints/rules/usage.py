@@ -16,11 +16,15 @@ from functools import lru_cache
 from carbonpoints.core.crypto import SUITE
 from carbonpoints.rules.language import CONTEXT
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 PERIODS = ("day", "month", "year")
 PSEUDONYM_BYTES = 8
 """Enough to tell the parties of one account apart."""
 Key = tuple[str, str, date]
 """(scope, period, first day of the period)."""
+Tallies = dict[str, dict[str, str | int]]
+"""Counter code -> party -> count or exact sum as text; empty text stands for all parties together."""
 
 
 def period_start(period: str, day: date) -> date:
@@ -30,10 +34,10 @@ def period_start(period: str, day: date) -> date:
     return day.replace(day=1) if period == "month" else date(day.year, 1, 1)
 
 
-@lru_cache(maxsize=4096)
-def period_starts(periods: tuple[str, ...], day: date) -> tuple[tuple[str, date], ...]:
-    """Return each period with its first day."""
-    return tuple((period, period_start(period, day)) for period in periods)
+@lru_cache(maxsize=65_536)
+def usage_keys(scope: str, periods: tuple[str, ...], day: date) -> tuple[Key, ...]:
+    """Return the key of each period that `day` lies in."""
+    return tuple((scope, period, period_start(period, day)) for period in periods)
 
 
 @lru_cache(maxsize=16_384)
@@ -48,22 +52,13 @@ class UsageRow:
     awards: int = 0
     reduction_mg: int = 0
     amount_millicredits: int = 0
-    stored_tallies: str | None = None
-    """Tallies as stored, JSON; read only when a counter asks."""
-    _tallies: dict[str, dict[str, str | int]] | None = None
-
-    @property
-    def tallies(self) -> dict[str, dict[str, str | int]]:
-        """Counter code -> party -> count or exact sum as text; empty text stands for all parties together."""
-        if self._tallies is None:
-            self._tallies = json.loads(self.stored_tallies) if self.stored_tallies else {}
-        return self._tallies
+    tallies: Tallies = field(default_factory=dict)
+    is_stored: bool = False
+    """Whether the database has the row already."""
 
     def tallies_text(self) -> str | None:
         """Return the tallies as they are stored; None when there are none."""
-        if self._tallies is None:
-            return self.stored_tallies
-        return json.dumps(self._tallies, separators=(",", ":")) if self._tallies else None
+        return _encode(self.tallies) if self.tallies else None
 
     def tally(self, counter: str, party: str, amount: Decimal | int) -> None:
         """Add to a counter's tally for one party."""
@@ -72,6 +67,12 @@ class UsageRow:
             of_counter[party] = int(of_counter.get(party, 0)) + amount
         else:
             of_counter[party] = str(CONTEXT.add(Decimal(of_counter.get(party, 0)), amount))
+
+
+def read_tallies(text: str | None) -> Tallies:
+    """Return tallies as they were stored."""
+    tallies: Tallies = json.loads(text) if text else {}
+    return tallies
 
 
 @dataclass(slots=True)
@@ -94,9 +95,8 @@ class UsageBook:
         """Return the row for reading; an absent one is empty."""
         return self.rows.get((scope, period, start)) or UsageRow()
 
-    def change(self, scope: str, period: str, start: date) -> UsageRow:
+    def change(self, key: Key) -> UsageRow:
         """Return the row for changing."""
-        key = (scope, period, start)
         self.touched.add(key)
         row = self.rows.get(key)
         if row is None:

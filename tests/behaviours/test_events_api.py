@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from carbonpoints.behaviours.intake import LocalDates, canonical_content
-from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
+from carbonpoints.behaviours.intake import LocalDates
+from carbonpoints.behaviours.staged import microseconds_of, stage_event
 from carbonpoints.core.clock import Calendar, clock_at
 from carbonpoints.core.config import Settings
 from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE
@@ -300,7 +300,15 @@ def test_the_written_out_canonical_form_is_that_of_the_general_encoder(
     names: tuple[str, str, str, str], data: dict[str, str | bool], number: int
 ) -> None:
     event_id, subject, behaviour, source = names
-    staged = StagedEvent(event_id, subject, number, abs(number) % 30_000, behaviour, data)
+    staged = stage_event(
+        source,
+        event_id=event_id,
+        subject=subject,
+        occurred_at_us=number,
+        revision=abs(number) % 30_000,
+        behaviour=behaviour,
+        data=data,
+    )
     fields = {
         "id": event_id,
         "source": source,
@@ -311,7 +319,7 @@ def test_the_written_out_canonical_form_is_that_of_the_general_encoder(
         "data": data,
     }
     general = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert canonical_content(source, staged) == general
+    assert staged.content == general
 
 
 # Time
@@ -357,7 +365,9 @@ def test_remembered_local_dates_are_those_of_the_calendar(
     for instant in [*instants, *changes]:
         near = instant + timedelta(microseconds=jitter_us)
         for at in (instant, near):
-            staged = StagedEvent("", "", microseconds_of(at), 0, "", {})
+            staged = stage_event(
+                "", event_id="", subject="", occurred_at_us=microseconds_of(at), behaviour="", data={}
+            )
             assert dates.of(staged, at) == calendar.local_date(at)
 
 

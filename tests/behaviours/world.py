@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.deciding import Receipt
 from carbonpoints.behaviours.services import Taken, take_events
-from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
+from carbonpoints.behaviours.staged import StagedEvent, microseconds_of, stage_event
 from carbonpoints.rules.attributes import AttributeChecks
 from carbonpoints.rules.shipped import ShippedCatalogue, load_shipped
 
@@ -47,13 +47,14 @@ class World:
         checks = self.behaviours.setdefault(
             behaviour, AttributeChecks(next(b for b in shipped().behaviours if b.code == behaviour))
         )
-        return StagedEvent(
-            event_id or f"E{self.sent}",
-            f"CUSTOMER_REF:{customer}",
-            microseconds_of(at),
-            revision,
-            behaviour,
-            checks.canonical(data),
+        return stage_event(
+            SOURCES[behaviour],
+            event_id=event_id or f"E{self.sent}",
+            subject=f"CUSTOMER_REF:{customer}",
+            occurred_at_us=microseconds_of(at),
+            revision=revision,
+            behaviour=behaviour,
+            data=checks.canonical(data),
         )
 
     def take(self, *events: StagedEvent, source: str | None = None) -> Taken:

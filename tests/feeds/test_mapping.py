@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 import pytest
 
 from carbonpoints.behaviours.lookup_tables import TABLE_BYTES_MAX, read_tables
+from carbonpoints.behaviours.profiles import ProfileDefinition
 from carbonpoints.behaviours.records import BrokenFileError
 from carbonpoints.behaviours.segments import BYTES_PER_BUCKET, RefusedLine, bucket_count
 from carbonpoints.behaviours.staged import (
     CHUNK_EVENTS,
     StagedEvent,
     decode_chunk,
-    encode_chunk,
     microseconds_of,
+    stage_event,
 )
 from carbonpoints.core.crypto import identity_hash
 from carbonpoints.core.errors import FieldError, InvalidRequest
@@ -28,9 +29,10 @@ NOON = microseconds_of(datetime(2024, 5, 1, 4, tzinfo=UTC))
 def test_a_line_becomes_an_event() -> None:
     (segment,) = read_all(b"T1,6222,2024-05-01, 12.50 ,,5411\n", plain(), {"payees": {"5411": "aa01"}})
     assert events_of([segment]) == [
-        StagedEvent(
-            "T1", "BANK_ACCOUNT:6222", NOON, 0, "non_cash_payment",
-            {
+        stage_event(
+            plain().source, event_id="T1", subject="BANK_ACCOUNT:6222", occurred_at_us=NOON,
+            behaviour="non_cash_payment",
+            data={
                 "transaction_reference": "T1", "payment_channel": "qr", "amount_minor": "1250", "currency": "CNY",
                 "payee_hash": "aa01", "merchant_category_code": "5411",
             },
@@ -40,7 +42,7 @@ def test_a_line_becomes_an_event() -> None:
     assert (segment.offset, segment.line_count, segment.is_last) == (33, 1, True)
 
 
-def test_the_generated_text_is_that_of_the_plain_encoder() -> None:
+def test_the_generated_content_is_that_of_the_plain_encoder() -> None:
     data = {**plain().data, "standing_order": 'note == "back\u3000quote"', "loan_repayment": 'note != ""'}
     used = plain(
         data={**data, "payee_hash": 'coalesce(lookup("payees", note), note)'},
@@ -57,7 +59,34 @@ def test_the_generated_text_is_that_of_the_plain_encoder() -> None:
     assert [(event.data["standing_order"], event.data["loan_repayment"]) for event in events] == 3 * [
         (False, True)
     ]
-    assert zlib.decompress(chunk.content) == zlib.decompress(encode_chunk(events))
+    assert events == [as_staged(used, event) for event in events]
+    assert zlib.decompress(chunk.content).decode().split("\n") == [event.content for event in events]
+
+
+def test_constants_of_any_characters_are_written_as_the_plain_encoder_writes_them() -> None:
+    constant = """concat("it's {all} of ", 'them "{0}" %s')"""
+    used = plain(
+        data={**plain().data, "payee_hash": constant, "merchant_category_code": 'lookup("payees", note)'}
+    )
+    content = "T1,6222,2024-05-01,7,,\nT2,6222,2024-05-01,7,,x\n"
+    (segment,) = read_all(content.encode(), used, {"payees": {"x": "5411"}})
+    events = events_of([segment])
+    assert [event.data["payee_hash"] for event in events] == 2 * ['it\'s {all} of them "{0}" %s']
+    assert [event.data.get("merchant_category_code") for event in events] == [None, "5411"]
+    assert events == [as_staged(used, event) for event in events]
+
+
+def as_staged(used: ProfileDefinition, event: StagedEvent) -> StagedEvent:
+    """The same event, written by the plain encoder."""
+    return stage_event(
+        used.source,
+        event_id=event.event_id,
+        subject=event.subject,
+        occurred_at_us=event.occurred_at_us,
+        revision=event.revision,
+        behaviour=event.behaviour,
+        data=event.data,
+    )
 
 
 def test_a_filtered_line_may_hold_anything_else() -> None:

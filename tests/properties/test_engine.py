@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from carbonpoints.core.amounts import plain
 from carbonpoints.rules.definitions import CapDefinition, CounterDefinition, RuleDefinition
 from carbonpoints.rules.engine import CompiledRule, Outcome
-from carbonpoints.rules.usage import UsageBook, UsageRow
+from carbonpoints.rules.usage import UsageBook, UsageRow, read_tallies
 from tests.rules.engine_world import FACTOR_G_PER_KM, compiled, condition, counter, pays
 
 FIRST_DAYS = (date(2024, 2, 26), date(2024, 12, 29), date(2023, 2, 26))
@@ -212,7 +212,7 @@ def acts(draw: st.DrawFn) -> list[Act]:
 def _as_stored(usage: UsageBook) -> UsageBook:
     """Return the usage as another transaction would load it."""
     rows = {
-        key: UsageRow(row.awards, row.reduction_mg, row.amount_millicredits, row.tallies_text())
+        key: UsageRow(row.awards, row.reduction_mg, row.amount_millicredits, read_tallies(row.tallies_text()))
         for key, row in usage.rows.items()
     }
     return UsageBook(secret=usage.secret, rows=rows)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from carbonpoints.rules.engine import AWARD_MAX, Outcome
-from carbonpoints.rules.usage import UsageBook, UsageRow
+from carbonpoints.rules.usage import UsageBook, UsageRow, read_tallies
 from tests.rules.engine_world import DAY, cap, compiled, condition, counter, pays, settle
 
 
@@ -231,9 +231,10 @@ def test_parties_are_kept_under_keyed_pseudonyms_only():
 
 
 def test_tallies_that_were_stored_count_on():
-    stored = json.dumps({"spent": {"": "1.5"}, "other": {"": 3}})
-    row = UsageRow(1, 2, 3, stored)
+    stored = '{"spent":{"":"1.5"},"other":{"":3}}'
+    row = UsageRow(1, 2, 3, read_tallies(stored))
     assert row.tallies_text() == stored
+    assert UsageRow(1, 2, 3, read_tallies(None)).tallies_text() is None
     row.tally("spent", "", Decimal("0.5"))
     row.tally("rides", "", 1)
     assert json.loads(row.tallies_text() or "") == {"spent": {"": "2.0"}, "other": {"": 3}, "rides": {"": 1}}

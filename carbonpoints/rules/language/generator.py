@@ -94,6 +94,8 @@ class Generator:
                 code = f"((x_value := {parts[0]}) is None)"
             case "lookup":
                 code = f"{self.tables}[{parts[0]}].get({parts[1]})"
+            case "concat":
+                code = f"({' + '.join(parts)})"
             case "compare" | "in" | "not in" | "and" | "or" | "not":
                 code = f"({_condition(node, parts)})"
             case "min" | "max" if len(parts) > 2:  # noqa: PLR2004 - the context compares two at a time
