@@ -1,4 +1,4 @@
-"""A worker killed with -9 half-way leaves nothing half done: another goes on and ends with the same totals."""
+"""Killed with -9 half-way, a worker or the database server leave nothing half done: the totals end the same."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
+import flask_migrate
 import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from carbonpoints.behaviours.feed_services import continue_next_job, read_progress, receive_file
+from carbonpoints.app import create_app
+from carbonpoints.behaviours.feed_services import JobProgress, continue_next_job, read_progress, receive_file
 from carbonpoints.core.clock import clock_at
+from carbonpoints.core.config import load_settings
 from carbonpoints.core.db import db, reading
+from carbonpoints.embedded import Servers, running_servers
 from carbonpoints.ledger.reconcile import check
+from tests.conftest import Addresses, test_environment
 from tests.feeds.conftest import NOW, FedProgramme
 
 EVENTS = 6_000
@@ -47,12 +55,15 @@ with create_app().app_context():
 """
 
 
+Start = Callable[[dict[str, str]], subprocess.Popen[bytes]]
+
+
 @pytest.fixture
-def start_worker(environment: dict[str, str]) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Start processes that work on jobs; none is left behind."""
+def start_worker() -> Iterator[Start]:
+    """Start processes that work on jobs, in an environment; none is left behind."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
         started.append(subprocess.Popen([sys.executable, "-c", WORK], env={**os.environ, **environment}))
         return started[-1]
 
@@ -88,13 +99,12 @@ def expected_dispositions() -> Counter[str]:
 
 def test_killed_workers_change_no_total(
     committed: Flask,
+    environment: dict[str, str],
     feed_programme: Callable[[], FedProgramme],
-    start_worker: Callable[[], subprocess.Popen[bytes]],
+    start_worker: Start,
 ) -> None:
     with committed.app_context(), clock_at(NOW):
-        programme = feed_programme()
-        feed = programme.feed("calm")
-        job_id = receive_file(feed=feed, file_name="day.csv", file=io.BytesIO(CONTENT.encode()), tables={})
+        job_id = receive_day(feed_programme())
 
         def staged() -> int:
             return read_progress(job_id=job_id).line_count
@@ -107,16 +117,73 @@ def test_killed_workers_change_no_total(
             lambda: decided() > EVENTS // 4,
             lambda: decided() > EVENTS // 2,
         ):
-            worker = start_worker()
+            worker = start_worker(environment)
             wait_for(reached, worker)
             worker.send_signal(signal.SIGKILL)
             worker.wait()
             assert read_progress(job_id=job_id).state in {"received", "staged"}, "killed half-way"
         while continue_next_job():
             pass
-        killed = read_progress(job_id=job_id)
-        with reading() as session:
-            assert [finding.code for finding in check(session) if finding.differences] == []
-        assert (killed.state, killed.line_count) == ("done", 2 * EVENTS)
-        assert killed.dispositions == expected_dispositions()
-        assert db.session.scalar(text("SELECT count(*) FROM entry")) == killed.dispositions["credited"]
+        prove_totals(read_progress(job_id=job_id))
+
+
+@pytest.fixture
+def durable_servers(tmp_path: Path) -> Iterator[Servers]:
+    """Servers for this test alone, which write as safely as in production."""
+    if "DATABASE_URL" in os.environ:
+        pytest.skip("the database server is not ours to kill")
+    with running_servers(tmp_path / "servers") as servers:
+        yield servers
+
+
+def test_a_killed_database_server_changes_no_total(
+    durable_servers: Servers,
+    feed_programme: Callable[[], FedProgramme],
+    start_worker: Start,
+    tmp_path: Path,
+) -> None:
+    addresses = Addresses(durable_servers.database_url, durable_servers.redis_url)
+    environment = test_environment(addresses, "carbonpoints", tmp_path / "spool")
+    with create_app(load_settings(environment)).app_context(), clock_at(NOW):
+        flask_migrate.upgrade()
+        job_id = receive_day(feed_programme())
+        for reached in (
+            lambda: read_progress(job_id=job_id).line_count > EVENTS,
+            lambda: read_progress(job_id=job_id).decided_count > EVENTS // 3,
+        ):
+            worker = start_worker(environment)
+            wait_for(reached, worker)
+            kill_database(durable_servers)
+            assert worker.wait(timeout=60) != 0, "nobody can work without a database"
+            db.session.remove()
+            durable_servers.postgresql.restart()
+            assert read_progress(job_id=job_id).state in {"received", "staged"}, "killed half-way"
+        while continue_next_job():
+            pass
+        prove_totals(read_progress(job_id=job_id))
+        db.session.remove()
+        db.engine.dispose()
+
+
+def receive_day(programme: FedProgramme) -> uuid.UUID:
+    return receive_file(
+        feed=programme.feed("calm"), file_name="day.csv", file=io.BytesIO(CONTENT.encode()), tables={}
+    )
+
+
+def prove_totals(progress: JobProgress) -> None:
+    with reading() as session:
+        assert [finding.code for finding in check(session) if finding.differences] == []
+    assert (progress.state, progress.line_count) == ("done", 2 * EVENTS)
+    assert progress.dispositions == expected_dispositions()
+    assert db.session.scalar(text("SELECT count(*) FROM entry")) == progress.dispositions["credited"]
+
+
+def kill_database(servers: Servers) -> None:
+    """End the server and all its processes at once, as a power failure would."""
+    server = servers.postgresql.child.pid
+    assert server is not None
+    backends = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    for pid in (server, *map(int, backends)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
