@@ -6,7 +6,7 @@ transaction of its own before any account is locked. Both are repeatable: the pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -139,9 +139,22 @@ def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate])
     claim_events(session, placed)
     decided = recall(session, candidates)
     take_over(session, [c for c in placed if c.claimed_by and c.event_hash not in decided])
-    claiming = [c for c in placed if c.claim and not c.claimed_by and c.event_hash not in decided]
-    claim_acts(session, claiming, delivery.key_version)
+    going_on = [c for c in placed if not c.claimed_by and c.event_hash not in decided]
+    claim_acts(session, [c for c in _first_of_each(going_on) if c.claim], delivery.key_version)
     remember_undecided(session, delivery, [c for c in candidates if c.undecided is not None])
+
+
+def _first_of_each(candidates: Sequence[Candidate]) -> Collection[Candidate]:
+    """Return the candidates whose identity comes first in the delivery: a later one of the same must claim no act.
+
+    It will be a duplicate or a conflict. Should the first stay undecided after all, it earns nothing.
+    """
+    firsts = {candidate.event_hash: candidate for candidate in reversed(candidates)}
+    if len(firsts) == len(candidates):
+        return candidates
+    for candidate in candidates:
+        candidate.is_claimed_elsewhere = firsts[candidate.event_hash] is not candidate
+    return firsts.values()
 
 
 def is_covered(consents: Mapping[tuple[int, str], datetime], candidate: Candidate) -> bool:

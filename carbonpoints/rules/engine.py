@@ -234,7 +234,8 @@ class CompiledRule:
                 row.reduction_mg += granted_mg
                 row.amount_millicredits += amount_millicredits
             for (counter, place), party in zip(self._counters, parties, strict=True):
-                noted[place].tally(counter.code, party, counter.amount(assessment.values))
+                if party or not counter.is_distinct:  # An act that names no party adds none.
+                    noted[place].tally(counter.code, party, counter.amount(assessment.values))
         elif cap is None:
             return Outcome(NOTHING_EARNED, 0, 0, None, {"reason": NOTHING_EARNED, **trace})
         return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)

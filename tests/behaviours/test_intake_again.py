@@ -64,6 +64,21 @@ def test_an_event_whose_process_died_is_decided_when_it_comes_again(world: World
     assert ends(world, event) == ["duplicate"]
 
 
+def test_an_identity_that_comes_twice_with_two_acts_claims_the_first_only(world: World) -> None:
+    assert ends(world, paid(world, "E-1", "T-1"), paid(world, "E-1", "T-2")) == ["credited", "conflict"]
+    assert ends(world, paid(world, "E-2", "T-2")) == ["credited"]
+    assert ends(world, paid(world, "E-3", "T-1")) == ["claimed_elsewhere"]
+
+
+def test_the_second_act_of_an_identity_earns_nothing_when_the_first_stays_undecided(
+    world: World, session: Session
+) -> None:
+    step = placed(world, paid(world, "E-1", "T-1"), paid(world, "E-1", "T-2"))
+    first, second = step[1]
+    assert (first.is_claimed_elsewhere, second.is_claimed_elsewhere) == (False, True)
+    assert rows(session, "identity_claim") == 1
+
+
 def test_an_act_stays_with_the_undecided_event_that_claimed_it_first(world: World) -> None:
     first, second = paid(world, "E-1", "T-1"), paid(world, "E-2", "T-1")
     placed(world, first)

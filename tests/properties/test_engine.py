@@ -67,7 +67,7 @@ class Model:
     def count(self, definition: CounterDefinition, act: Act) -> Fraction:
         earlier = [award.act for award in self.within(definition.window, act.day)]
         if definition.measure.startswith("distinct:"):
-            return Fraction(len({other.payee for other in earlier}))
+            return Fraction(len({other.payee for other in earlier if other.payee}))
         if definition.per:
             earlier = [other for other in earlier if other.payee == act.payee]
         if definition.measure == "count":

@@ -212,6 +212,16 @@ def test_a_rolling_window_ends_with_the_day_of_the_act():
     assert rule.look_back_days == 2
 
 
+def test_an_act_that_names_no_party_adds_none_to_the_distinct_ones():
+    rule = compiled(
+        counters={"payees": counter("distinct:payee", "day")},
+        eligibility=(condition("one", "payees < 1"),),
+    )
+    usage = UsageBook()
+    acts = [{"km": "1"}, {"km": "1"}, {"km": "1", "payee": "A"}, {"km": "1"}]
+    assert [settle(rule, act, usage).reason for act in acts] == [None, None, None, "one"]
+
+
 def test_parties_are_kept_under_keyed_pseudonyms_only():
     rule = compiled(
         counters={
