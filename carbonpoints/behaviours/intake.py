@@ -21,7 +21,7 @@ from carbonpoints.behaviours.identities import (
     remember_undecided,
     take_over,
 )
-from carbonpoints.behaviours.staged import StagedEvent
+from carbonpoints.behaviours.staged import StagedEvent, instant_of
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE, identity_hash
 from carbonpoints.rules.catalogue import Catalogue
@@ -43,48 +43,41 @@ class LocalDates:
         self._calendar = calendar
         self._known: dict[int, date] = {}
 
-    def of(self, event: StagedEvent, occurred_at: datetime) -> date:
+    def of(self, occurred_at_us: int) -> date:
         """Return the date of the act in the programme's zone."""
-        quarter = event.occurred_at_us // QUARTER_US
+        quarter = occurred_at_us // QUARTER_US
         day = self._known.get(quarter)
         if day is None:
-            day = self._known[quarter] = self._calendar.local_date(occurred_at)
+            day = self._known[quarter] = self._calendar.local_date(instant_of(occurred_at_us))
         return day
 
 
 def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEvent]) -> list[Candidate]:
     """Return a candidate for each event, in order; reads no account and writes nothing."""
-    key, source = delivery.identity_key, delivery.source
-    programme = delivery.programme
+    key, source, programme = delivery.identity_key, delivery.source, delivery.programme
     latest = delivery.received_at + timedelta(seconds=programme.future_tolerance_s)
     date_of = LocalDates(programme.calendar).of
-    rule_at = catalogue.rule_at
     identity_prefix = f"event\x1f{programme.bank_id}\x1f{source.uri}\x1f"
-    mac = SUITE.mac
+    mac, rule_at = SUITE.mac, catalogue.rule_at
     candidates = []
     for event in events:
-        content = event.content.encode()
-        occurred_at = event.occurred_at
-        candidate = Candidate(
-            event=event,
-            event_hash=mac(key, (identity_prefix + event.event_id).encode())[:IDENTITY_BYTES],
-            occurred_at=occurred_at,
-            content=content,
-            commitment=mac(key, content)[:IDENTITY_BYTES],
-        )
+        event_id, _, occurred_at_us, _, behaviour, data, text = event
+        content, occurred_at = text.encode(), instant_of(occurred_at_us)
+        event_hash = mac(key, (identity_prefix + event_id).encode())[:IDENTITY_BYTES]
+        candidate = Candidate(event, event_hash, occurred_at, content, mac(key, content)[:IDENTITY_BYTES])
         candidates.append(candidate)
         if occurred_at > latest:
             candidate.undecided = Disposition.FUTURE
             continue
-        pinned = rule_at(event.behaviour, occurred_at)
+        pinned = rule_at(behaviour, occurred_at)
         if pinned is None or pinned.behaviour.consent_source not in source.consent_sources:
             candidate.undecided = Disposition.UNKNOWN_BEHAVIOUR
             continue
         candidate.pinned = pinned
-        candidate.local_date = date_of(event, occurred_at)
+        candidate.local_date = date_of(occurred_at_us)
         compiled = candidate.compiled = pinned.compiled
         if compiled is not None:
-            assessment = candidate.assessment = compiled.assess(compiled.values(event.data))
+            assessment = candidate.assessment = compiled.assess(compiled.values(data))
             if assessment.reason is None:
                 _claim(delivery, compiled, candidate, latest)
     return candidates

@@ -9,7 +9,7 @@ Two steps, because the second needs the account's lock and the first does not:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -47,6 +47,7 @@ READERS: dict[str, Callable[[Any], object]] = {
 """How the canonical text of an attribute becomes what expressions see; texts and flags stay what they are."""
 UNUSED = UsageRow()
 """A period in which nothing was used; never changed."""
+NOTHING_COUNTED: Mapping[str, object] = {}
 Rows = Sequence[UsageRow]
 """The rows of the running periods, in the order of the rule's periods."""
 
@@ -101,7 +102,7 @@ class Counter:
     def value(self, scope: str, usage: UsageBook, running: UsageRow, day: date, party: str) -> Decimal | int:
         """Return what the counter shows for a party before this event; `running` is the row of its running period."""
         rows = usage.days(scope, day, self.days) if self.days else (running,)
-        tallies = [row.tallies[self.code] for row in rows if self.code in row.tallies]
+        tallies = [tally for row in rows if (tally := row.tallies.get(self.code))]
         if self.is_distinct:
             return len(set().union(*tallies))
         total: Decimal | int = 0
@@ -146,28 +147,32 @@ class CompiledRule:
             test = compile_expression(condition.when, {**variables, **counted}, expects="flag")
             kind = self.histories if test.names & counted.keys() else self.screens
             kind.append(Condition(condition, test))
-        self._screen = fuse_conditions(self.screens)
-        self._history = fuse_conditions(self.histories)
+        self._screen = fuse_conditions(self.screens, counted=())
+        self._history = fuse_conditions(self.histories, counted=counted)
         self._estimate = compile_expression(
             f"max(0, ({rule.baseline}) - ({rule.project}) - ({rule.leakage}))", variables, expects="number"
         )
-        is_constant = not self._estimate.names - self.constants.keys()
         self._rate = rule.credits.millicredits_per_mg.as_integer_ratio()
         self._constant_mg: int | None = None
-        if is_constant:
+        if self._estimate.names <= self.constants.keys() | _of_one_value(behaviour):
             with suppress(EvaluationError, *FAILURES):  # `assess` says so.
-                self._constant_mg = self._estimate_mg(self.constants)
+                self._constant_mg = self._estimate_mg(self.blank)
         windows = [cap.window for cap in rule.caps if cap.window != "event"]
         self.periods: tuple[str, ...] = tuple(
             dict.fromkeys([*windows, *(counter.period for counter in self.counters)])
         )
         """The periods whose usage this rule reads and notes."""
         self._counters = tuple((counter, self.periods.index(counter.period)) for counter in self.counters)
+        # Each cap with the place of its period, or of the row of one event: nothing is ever used in it.
+        places = [self.periods.index(cap.window) if cap.window != "event" else -1 for cap in rule.caps]
         self._caps = tuple(
-            (cap, self.periods.index(cap.window) if cap.window != "event" else -1) for cap in rule.caps
+            (place, cap.count, cap.mg, cap.code) for place, cap in zip(places, rule.caps, strict=True)
         )
-        """Each with the place of its period, or of the row of one event: nothing is ever used in it."""
-        self._credit_caps = tuple(each for each in self._caps if each[0].millicredits is not None)
+        self._credit_caps = tuple(
+            (place, cap.millicredits, cap.code)
+            for place, cap in zip(places, rule.caps, strict=True)
+            if cap.millicredits is not None
+        )
 
     @property
     def look_back_days(self) -> int:
@@ -190,7 +195,7 @@ class CompiledRule:
         `not_computable`.
         """
         try:
-            failed = self._screen(values)
+            failed = self._screen(values, NOTHING_COUNTED)
             if failed is not None:
                 return Assessment(failed, 0, values)
             estimate_mg = self._constant_mg if self._constant_mg is not None else self._estimate_mg(values)
@@ -216,11 +221,11 @@ class CompiledRule:
         scope = self.rule.code
         keys = usage_keys(scope, self.periods, day)
         rows = [usage.rows.get(key, UNUSED) for key in keys]
-        counted, parties = self._count(assessment.values, usage, rows, day) if self._counters else ({}, [])
+        counted, parties = self._count(assessment.values, usage, rows, day)
         trace: dict[str, object] = {}
         if any(counted.values()):
             trace["counters"] = {code: plain(Decimal(value)) for code, value in counted.items() if value}
-        reason = self._judge_history({**assessment.values, **counted}) if counted else None
+        reason = self._judge_history(assessment.values, counted) if self.histories else None
         if reason is not None:
             return Outcome(reason, 0, 0, None, {"reason": reason, **trace})
         granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, [*rows, UNUSED])
@@ -251,27 +256,26 @@ class CompiledRule:
             for (counter, place), party in zip(self._counters, parties, strict=True)
         }, parties
 
-    def _judge_history(self, values: Mapping[str, object]) -> str | None:
+    def _judge_history(self, values: Mapping[str, object], counted: Mapping[str, object]) -> str | None:
         try:
-            return self._history(values)
+            return self._history(values, counted)
         except FAILURES:
             return NOT_COMPUTABLE
 
     def _cut(self, estimate_mg: int, rows: Rows) -> tuple[int, int, str | None, int]:
         """Return mg and millicredits after all caps, the cap that cut last and what it had left."""
         granted_mg, cut_by, left = estimate_mg, None, 0
-        for cap, place in self._caps:
+        for place, count, mg, code in self._caps:
             used = rows[place]
-            if cap.count is not None and used.awards >= cap.count:
-                return 0, 0, cap.code, 0
-            if cap.mg is not None and granted_mg > (room := max(0, cap.mg - used.reduction_mg)):
-                granted_mg, cut_by, left = room, cap.code, room
+            if count is not None and used.awards >= count:
+                return 0, 0, code, 0
+            if mg is not None and granted_mg > (room := max(0, mg - used.reduction_mg)):
+                granted_mg, cut_by, left = room, code, room
         amount_millicredits = self.credits_for(granted_mg)
-        for cap, place in self._credit_caps:
-            assert cap.millicredits is not None  # noqa: S101 - chosen by that
-            room = max(0, cap.millicredits - rows[place].amount_millicredits)
+        for place, millicredits, code in self._credit_caps:
+            room = max(0, millicredits - rows[place].amount_millicredits)
             if amount_millicredits > room:
-                amount_millicredits, cut_by, left = room, cap.code, room
+                amount_millicredits, cut_by, left = room, code, room
         return granted_mg, amount_millicredits, cut_by, left
 
     def credits_for(self, granted_mg: int) -> int:
@@ -280,26 +284,31 @@ class CompiledRule:
         return granted_mg * numerator // denominator + self.rule.credits.grant_millicredits
 
 
-def fuse_conditions(conditions: Sequence[Condition]) -> Callable[[Mapping[str, object]], str | None]:
+Screen = Callable[[Mapping[str, object], Mapping[str, object]], str | None]
+"""Takes the values of an act and what the counters show."""
+
+
+def fuse_conditions(conditions: Sequence[Condition], *, counted: Container[str]) -> Screen:
     """Return one function that gives the code of the first condition that does not hold, or None.
 
-    One code object for all conditions costs a fraction of evaluating them one by one. It raises one of the
-    language's FAILURES where a condition has no value.
+    `counted` are the names of counters. One code object for all conditions costs a fraction of evaluating them one
+    by one. It raises one of the language's FAILURES where a condition has no value.
     """
+
+    def read(name: str) -> str:
+        return f"{'counted' if name in counted else 'values'}[{name!r}]"
+
     namespace: dict[str, object] = {}
-    lines = ["def screen(values):"]
+    lines = ["def screen(values, counted):"]
     for condition in conditions:
         namespace |= condition.test.namespace
-        code = condition.definition.code
-        lines.append(f" if ({condition.test.python_source(_read_value)}) is not True: return {code!r}")
+        lines.append(
+            f" if ({condition.test.python_source(read)}) is not True: return {condition.definition.code!r}"
+        )
     lines.append(" return None")
     exec(compile("\n".join(lines), "<conditions>", "exec"), namespace)  # noqa: S102 - the language's own checked code
-    screen: Callable[[Mapping[str, object]], str | None] = namespace["screen"]  # type: ignore[assignment]
+    screen: Screen = namespace["screen"]  # type: ignore[assignment]
     return screen
-
-
-def _read_value(name: str) -> str:
-    return f"values[{name!r}]"
 
 
 def default_of(attribute: AttributeDefinition) -> object:
@@ -307,6 +316,15 @@ def default_of(attribute: AttributeDefinition) -> object:
     if attribute.type == "number" and attribute.default is not None:
         return Decimal(str(attribute.default))
     return attribute.default
+
+
+def _of_one_value(behaviour: BehaviourDefinition) -> set[str]:
+    """Return the attributes that are the same in every event, such as the number of payments in a payment."""
+    return {
+        code
+        for code, attribute in behaviour.attributes.items()
+        if attribute.default is not None and attribute.min is not None and attribute.min == attribute.max
+    }
 
 
 def variables_of(behaviour: BehaviourDefinition, constants: Mapping[str, object]) -> dict[str, Variable]:

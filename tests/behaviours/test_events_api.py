@@ -365,10 +365,7 @@ def test_remembered_local_dates_are_those_of_the_calendar(
     for instant in [*instants, *changes]:
         near = instant + timedelta(microseconds=jitter_us)
         for at in (instant, near):
-            staged = stage_event(
-                "", event_id="", subject="", occurred_at_us=microseconds_of(at), behaviour="", data={}
-            )
-            assert dates.of(staged, at) == calendar.local_date(at)
+            assert dates.of(microseconds_of(at)) == calendar.local_date(at)
 
 
 def test_booking_time_never_runs_backwards_when_the_clock_does(api: Api, session: Session) -> None:
