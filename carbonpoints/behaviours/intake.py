@@ -91,11 +91,11 @@ def _claim(delivery: Delivery, compiled: CompiledRule, candidate: Candidate, lat
     """
     definition = compiled.behaviour.claim
     data = candidate.event.data
-    parts = [str(data.get(code, "")) for code in definition.fields]
+    parts = [data.get(code) for code in definition.fields]
     if not all(parts) or candidate.assessment is None:
         return
     bank = str(delivery.programme.bank_id)
-    fingerprint = identity_hash(delivery.identity_key, "claim", bank, definition.act, *parts)
+    fingerprint = identity_hash(delivery.identity_key, "claim", bank, definition.act, *map(str, parts))
     if not definition.interval:
         candidate.claim = Claim(fingerprint, None, None)
         return

@@ -250,11 +250,13 @@ class CompiledRule:
     ) -> tuple[dict[str, Decimal | int], list[str]]:
         """Return what each counter shows before this event, and the party that it counts for."""
         scope = self.rule.code
-        parties = [counter.party(values, usage) for counter, _ in self._counters]
-        return {
-            counter.code: counter.value(scope, usage, rows[place], day, party)
-            for (counter, place), party in zip(self._counters, parties, strict=True)
-        }, parties
+        counted: dict[str, Decimal | int] = {}
+        parties = []
+        for counter, place in self._counters:
+            party = counter.party(values, usage)
+            parties.append(party)
+            counted[counter.code] = counter.value(scope, usage, rows[place], day, party)
+        return counted, parties
 
     def _judge_history(self, values: Mapping[str, object], counted: Mapping[str, object]) -> str | None:
         try:
