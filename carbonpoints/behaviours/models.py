@@ -166,6 +166,11 @@ class FeedJob(Model):
     received_at: Mapped[datetime] = mapped_column(Instant)
     staged_at: Mapped[datetime | None] = mapped_column(Instant)
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    cut_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """How far the file is cut into segments, in bytes and in lines below the header."""
+    cut_lines: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    segment_count: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    is_cut: Mapped[bool] = mapped_column(default=False, server_default="false")
     staged_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     line_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     event_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
@@ -173,6 +178,24 @@ class FeedJob(Model):
     refused_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     lookup_tables: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class FeedSegment(Model):
+    """A part of a received file that is staged in one transaction: from byte to byte, after so many lines."""
+
+    __tablename__ = "feed_segment"
+    __table_args__ = (
+        Index("ix_feed_segment_open", "job_id", "segment_no", postgresql_where=text("staged_at IS NULL")),
+        distributed_by("reference"),
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("feed_job.job_id"), primary_key=True)
+    segment_no: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    from_byte: Mapped[int] = mapped_column(BigInteger)
+    to_byte: Mapped[int] = mapped_column(BigInteger)
+    lines_before: Mapped[int] = mapped_column(BigInteger)
+    record_count: Mapped[int] = mapped_column(Integer)
+    staged_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
 class FeedChunk(Model):

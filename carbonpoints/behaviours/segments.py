@@ -1,4 +1,4 @@
-"""One segment of a feed's file: the part that is staged in one transaction. Reads the file, nothing else.
+"""One segment of a feed's file: where it ends, and what it holds. Reads the file, nothing else.
 
 What a segment holds depends on the file and on the place where it starts alone, so that a segment that was lost
 with its worker comes out the same again.
@@ -43,6 +43,17 @@ class RefusedLine:
     detail: str
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a segment ends."""
+
+    offset: int
+    line_count: int
+    """Lines after the header, up to the end of the segment."""
+    record_count: int
+    is_last: bool
+
+
 @dataclass
 class Segment:
     """What a part of a file holds, and the place where it ends."""
@@ -66,6 +77,30 @@ def bucket_count(file_bytes: int) -> int:
     return min(BUCKETS_MAX, max(1, file_bytes // BYTES_PER_BUCKET))
 
 
+def cut_segment(
+    file: BinaryIO, profile: ProfileDefinition, *, offset: int, line_count: int, records_max: int
+) -> Cut:
+    """Return the end of the segment that starts at byte `offset`, after `line_count` lines below the header.
+
+    Raises BrokenFileError when the header does not fit the profile, or where the file cannot be read on.
+    """
+    records, _, header_lines = _records_from(file, profile, offset, line_count)
+    seen = sum(1 for _ in islice(records, records_max))
+    return Cut(records.offset, records.line_count - header_lines, seen, seen < records_max)
+
+
+def _records_from(
+    file: BinaryIO, profile: ProfileDefinition, offset: int, line_count: int
+) -> tuple[Records, Columns, int]:
+    """Return the records from a place on, the columns, and the lines of the header."""
+    records = Records(file, profile)
+    columns = read_columns(records, profile)
+    header_lines = records.line_count
+    if offset:
+        records.resume(offset, header_lines + line_count)
+    return records, columns, header_lines
+
+
 def read_segment(
     file: BinaryIO,
     profile: ProfileDefinition,
@@ -80,11 +115,8 @@ def read_segment(
 
     Raises BrokenFileError when the header does not fit the profile, or where the file cannot be read on.
     """
-    records = Records(file, profile)
-    mapper = make_mapper(read_columns(records, profile))
-    header_lines = records.line_count
-    if offset:
-        records.resume(offset, header_lines + line_count)
+    records, columns, header_lines = _records_from(file, profile, offset, line_count)
+    mapper = make_mapper(columns)
     buckets = bucket_count(file_bytes)
     writers = [ChunkWriter() for _ in range(buckets)]
     segment = Segment()

@@ -45,13 +45,12 @@ from carbonpoints.app import create_app
 from carbonpoints.behaviours.feed_services import continue_next_job
 from carbonpoints.behaviours.staging import stage_next_segment
 from carbonpoints.core.clock import set_clock
-import datetime
+import datetime, time
 set_clock(datetime.datetime.fromisoformat({NOW.isoformat()!r}))
 with create_app().app_context():
-    while stage_next_segment(records_max={SEGMENT}):
-        pass
-    while continue_next_job():
-        pass
+    while True:
+        if not stage_next_segment(records_max={SEGMENT}) and not continue_next_job():
+            time.sleep(0.01)
 """
 
 
@@ -73,9 +72,9 @@ def start_worker() -> Iterator[Start]:
         process.wait()
 
 
-def wait_for(condition: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], bool], workers: list[subprocess.Popen[bytes]]) -> None:
     while not condition():
-        assert worker.poll() is None, "it ended before it was killed"
+        assert {worker.poll() for worker in workers} == {None}, "one ended before it was killed"
         time.sleep(0.005)
         db.session.rollback()
 
@@ -117,10 +116,11 @@ def test_killed_workers_change_no_total(
             lambda: decided() > EVENTS // 4,
             lambda: decided() > EVENTS // 2,
         ):
-            worker = start_worker(environment)
-            wait_for(reached, worker)
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
+            workers = [start_worker(environment), start_worker(environment)]
+            wait_for(reached, workers)
+            for worker in workers:
+                worker.send_signal(signal.SIGKILL)
+                worker.wait()
             assert read_progress(job_id=job_id).state in {"received", "staged"}, "killed half-way"
         while continue_next_job():
             pass
@@ -152,7 +152,7 @@ def test_a_killed_database_server_changes_no_total(
             lambda: read_progress(job_id=job_id).decided_count > EVENTS // 3,
         ):
             worker = start_worker(environment)
-            wait_for(reached, worker)
+            wait_for(reached, [worker])
             kill_database(durable_servers)
             assert worker.wait(timeout=60) != 0, "nobody can work without a database"
             db.session.remove()
