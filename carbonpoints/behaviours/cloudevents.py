@@ -25,6 +25,7 @@ from carbonpoints.rules.attributes import AttributeChecks, RefusedAttributesErro
 TYPE_PREFIX = "carbonpoints.behaviour."
 REVERSAL_TYPE = "carbonpoints.reversal"
 BATCH_EVENTS = 1_000
+REVISION_MAX = 30_000
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 _TYPE = re.compile(r"carbonpoints\.(behaviour\.[a-z][a-z0-9_]{0,62}|reversal)\Z")
@@ -59,7 +60,7 @@ class CloudEvent(Schema):
     dataschema = fields.String(validate=validate.Length(min=1, max=400))
     traceparent = fields.String(validate=validate.Length(max=100))
     tracestate = fields.String(validate=validate.Length(max=512))
-    revision = fields.Integer(strict=True, validate=validate.Range(min=0, max=30_000), load_default=0)
+    revision = fields.Integer(strict=True, validate=validate.Range(min=0, max=REVISION_MAX), load_default=0)
     data = fields.Dict(
         keys=fields.String(),
         required=True,
@@ -68,6 +69,40 @@ class CloudEvent(Schema):
 
 
 ENVELOPE = CloudEvent()
+"""Says what an envelope must be, and of one that is not what is wrong with it."""
+
+_NEEDED = frozenset({"specversion", "id", "source", "type", "subject", "time", "data"})
+_PLAIN = _NEEDED | {"datacontenttype", "revision"}
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
+_load_time = ENVELOPE.fields["time"].deserialize
+
+
+def load_plain(item: Any) -> dict[str, Any] | None:
+    """Return what ENVELOPE loads, for the envelopes that nearly everybody sends; None leaves it to ENVELOPE.
+
+    A batch is a thousand envelopes, and for one that is in order ENVELOPE costs ten times as much.
+    """
+    if type(item) is not dict or not _NEEDED <= item.keys() <= _PLAIN:
+        return None
+    revision = item.get("revision", 0)
+    names = (item["id"], item["source"], item["type"], item["subject"], item["time"])
+    if not (
+        {*map(type, names)} == {str}
+        and _NAME.match(names[0])
+        and _NAME.match(names[1])
+        and _TYPE.match(names[2])
+        and _SUBJECT.match(names[3])
+        and item["specversion"] == "1.0"
+        and item.get("datacontenttype", "application/json") == "application/json"
+        and type(revision) is int
+        and 0 <= revision <= REVISION_MAX
+        and type(item["data"]) is dict
+    ):
+        return None
+    try:
+        return {**item, "time": _load_time(item["time"]), "revision": revision}
+    except ValidationError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +128,7 @@ class EventReader:
     def read(self, item: Any) -> ReadEvent:
         """Return the event that `item`, a decoded JSON value, describes, or what is wrong with it."""
         try:
-            envelope = ENVELOPE.load(item)
+            envelope = load_plain(item) or ENVELOPE.load(item)
         except ValidationError as error:
             named = item if isinstance(item, Mapping) else {}
             return ReadEvent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent as SdkEvent
 from hypothesis import given
 from hypothesis import strategies as st
+from marshmallow import ValidationError
 
-from carbonpoints.behaviours.cloudevents import EventReader, ReadEvent
+from carbonpoints.behaviours.cloudevents import ENVELOPE, EventReader, ReadEvent, load_plain
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.core import strict_json
 from carbonpoints.rules.attributes import AttributeChecks
@@ -256,3 +258,49 @@ def test_whatever_comes_is_an_event_or_is_refused_by_name_and_never_beyond_the_s
         assert found.errors
     else:
         assert sdk_accepts(item)
+
+
+def chosen(*values: object) -> st.SearchStrategy[object]:
+    return st.sampled_from(values)
+
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=201) | chosen(
+    "x" * 200, "x" * 201, "a\x7fb", "a\n", 7, None
+)
+OFFSETS = ("", "Z", "z", "+08:00", "-23:59", "+24:00", "+0800", " ")
+TIMES = st.builds(
+    lambda at, form, fraction, offset: at.strftime(form) + fraction + offset,
+    st.datetimes() | chosen(datetime.min, datetime.max),  # noqa: DTZ901 - the offset comes with the text
+    chosen("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dt%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y-%m-%dT%H:%M"),
+    chosen("", ".5", ".000001", ".123456789", ".1234567890", ".", ",5"),
+    chosen(*OFFSETS),
+)
+CHANGES = {
+    "specversion": chosen("1.0", "1", 1, None, ABSENT),
+    "id": NAMES | chosen(ABSENT),
+    "source": NAMES | chosen(ABSENT),
+    "type": chosen("carbonpoints.reversal", "carbonpoints.behaviour.a", "carbonpoints.behaviour.", 7, ABSENT),
+    "subject": st.builds("{}:{}".format, chosen("CUSTOMER_REF", "DEMO", "PASSPORT"), NAMES)
+    | chosen(7, ABSENT),
+    "time": TIMES | chosen("", 7, None, ABSENT),
+    "data": chosen(RIDE, {}, {"a": None}, {"a": {"b": []}}, [], "", None, ABSENT),
+    "datacontenttype": chosen("application/json", "application/xml", "", None),
+    "revision": chosen(*[0, 1, 30_000, 30_001, -1, True, None, "1", Decimal(1), Decimal("1.5")]),
+    "dataschema": NAMES,
+    "colour": NAMES,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@given(data=st.data())
+def test_the_short_way_reads_what_the_schema_reads_and_leaves_the_rest_to_it(
+    name: str, data: st.DataObject
+) -> None:
+    item = made(**{name: data.draw(CHANGES[name])})
+    plain = load_plain(item)
+    try:
+        loaded = ENVELOPE.load(item)
+    except ValidationError:
+        assert plain is None
+    else:
+        assert plain == (None if "dataschema" in item else loaded)
