@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from carbonpoints.accounts.programme import programme_of
 from carbonpoints.behaviours.cloudevents import EventReader, ReadEvent
@@ -24,8 +24,7 @@ from carbonpoints.rules.catalogue import Catalogue, load_catalogue
 EVENT_PREFIX = "evt"
 
 
-@dataclass(frozen=True)
-class DeliveredItem:
+class DeliveredItem(NamedTuple):
     """What became of one item of a delivery."""
 
     source: str

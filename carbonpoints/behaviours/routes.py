@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import Response, jsonify, request
 
 from carbonpoints.accounts.schemas import PurposeQuerySchema
 from carbonpoints.behaviours import views
@@ -43,7 +43,7 @@ _BODY = {
 @blueprint.route("/events", methods=["POST"])
 @blueprint.doc(requestBody=_BODY)
 @blueprint.response(200, DeliveredSchema)
-def post_events() -> dict[str, Any]:
+def post_events() -> Response:
     """Report green behaviour: one CloudEvent, or a batch that is answered item by item in order.
 
     The same event may be sent again at any time: it answers `duplicate` and changes nothing.
@@ -61,7 +61,7 @@ def post_events() -> dict[str, Any]:
         delivered = deliver_batch(caller=caller, items=items)
     else:
         raise UnsupportedMediaType("Send %(one)s or %(batch)s.", params={"one": ONE, "batch": BATCH})
-    return views.delivered_view(delivered, shows_balances="accounts:read" in caller.scopes)
+    return jsonify(views.delivered_view(delivered, shows_balances="accounts:read" in caller.scopes))
 
 
 @blueprint.route("/events", methods=["GET"])
