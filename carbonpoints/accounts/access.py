@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts import identities
@@ -15,8 +14,9 @@ from carbonpoints.accounts.errors import NotYours, PurposeNeeded
 from carbonpoints.accounts.programme import programme_of
 from carbonpoints.accounts.schemes import Scheme
 from carbonpoints.core import audit
+from carbonpoints.core.arrays import of_numbers
 from carbonpoints.core.auth import Caller
-from carbonpoints.core.db import reading, transaction
+from carbonpoints.core.db import raw_connection, reading, transaction
 from carbonpoints.core.errors import FieldError, NotFound
 from carbonpoints.core.models import Programme
 from carbonpoints.core.roles import HOLDERS, STAFF, Role
@@ -137,16 +137,16 @@ def resolve_subjects(
     return found
 
 
-_CONSENTS = text("""
+_CONSENTS = """
 SELECT account_id, source, covers_from FROM (
     SELECT DISTINCT ON (account_id, source) account_id, source, action, covers_from FROM consent
-    WHERE account_id = ANY(CAST(:account_ids AS bigint[]))
+    WHERE account_id = ANY(%s::bigint[])
     ORDER BY account_id, source, account_seq DESC
 ) AS last WHERE action = 'given'
-""")
+"""
 
 
 def consents_in_force(session: Session, account_ids: Collection[int]) -> dict[tuple[int, str], datetime]:
     """Return {(account, source): instant from which acts are covered} for the consents in force (M11)."""
-    rows = session.execute(_CONSENTS, {"account_ids": list(account_ids)})
-    return {(row.account_id, row.source): row.covers_from for row in rows}
+    rows = raw_connection(session).execute(_CONSENTS, (of_numbers(account_ids),), binary=True).fetchall()
+    return {(account_id, source): covers_from for account_id, source, covers_from in rows}

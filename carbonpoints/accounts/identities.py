@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.schemes import Scheme
+from carbonpoints.core.arrays import of_bytes
 from carbonpoints.core.crypto import identity_hash
-from carbonpoints.core.db import settings
+from carbonpoints.core.db import raw_connection, settings
 
 
 def hash_identity(programme_id: int, scheme: str, value: str) -> bytes:
@@ -31,16 +33,16 @@ ORDER BY hash
 ON CONFLICT DO NOTHING
 """)
 
-_CURRENT = text("""
+_CURRENT = """
 SELECT identity_hash, account_id FROM identity_holder
-WHERE identity_hash = ANY(CAST(:hashes AS bytea[])) AND upper_inf(valid)
-""")
+WHERE identity_hash = ANY(%s::bytea[]) AND upper_inf(valid)
+"""
 
-_LAST = text("""
+_LAST = """
 SELECT DISTINCT ON (identity_hash) identity_hash, account_id FROM identity_holder
-WHERE identity_hash = ANY(CAST(:hashes AS bytea[])) AND valid_from <= :at
+WHERE identity_hash = ANY(%s::bytea[]) AND valid_from <= %s
 ORDER BY identity_hash, valid_from DESC
-""")
+"""
 
 # What was never in force for any instant leaves no row: begun and ended at one instant of the clock.
 _VOID = text("""
@@ -67,7 +69,7 @@ def claim_holders(session: Session, claims: Mapping[bytes, int], at: datetime) -
 
 def current_holders(session: Session, hashes: Collection[bytes]) -> dict[bytes, int]:
     """Return whose each identifier is, for those that are in force."""
-    return {row.identity_hash: row.account_id for row in session.execute(_CURRENT, {"hashes": list(hashes)})}
+    return dict(_rows(session, _CURRENT, hashes))
 
 
 def last_holders(session: Session, hashes: Collection[bytes], at: datetime) -> dict[bytes, int]:
@@ -76,8 +78,12 @@ def last_holders(session: Session, hashes: Collection[bytes], at: datetime) -> d
     An act reported late under a number that has changed is still its holder's; a number that the bank gave to
     somebody else is the new bearer's.
     """
-    rows = session.execute(_LAST, {"hashes": list(hashes), "at": at})
-    return {row.identity_hash: row.account_id for row in rows}
+    return dict(_rows(session, _LAST, hashes, at))
+
+
+def _rows(session: Session, statement: str, hashes: Collection[bytes], *others: object) -> list[Any]:
+    """Return the rows that a statement finds for hashes, which are the first of its parameters."""
+    return raw_connection(session).execute(statement, (of_bytes(hashes), *others), binary=True).fetchall()
 
 
 def end_holders(session: Session, account_id: int, hashes: Sequence[bytes], at: datetime) -> None:
@@ -96,10 +102,10 @@ ORDER BY hash, account_id
 ON CONFLICT DO NOTHING
 """)
 
-_LINKS = text("""
+_LINKS = """
 SELECT identity_hash, account_id, relation FROM identity_bank_account
-WHERE identity_hash = ANY(CAST(:hashes AS bytea[]))
-""")
+WHERE identity_hash = ANY(%s::bytea[])
+"""
 
 _UNLINK = text("""
 DELETE FROM identity_bank_account
@@ -126,8 +132,8 @@ def claim_bank_accounts(session: Session, links: Sequence[Link]) -> dict[bytes, 
 def links_of(session: Session, hashes: Collection[bytes]) -> dict[bytes, dict[int, str]]:
     """Return who owns or may use each bank account: {hash: {account: relation}}."""
     links: dict[bytes, dict[int, str]] = {}
-    for row in session.execute(_LINKS, {"hashes": list(hashes)}):
-        links.setdefault(row.identity_hash, {})[row.account_id] = row.relation
+    for number, account_id, relation in _rows(session, _LINKS, hashes):
+        links.setdefault(number, {})[account_id] = relation
     return links
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.errors import ProgrammeNeeded, ProgrammeNotSetUp
 from carbonpoints.approvals.versions import (
+    MarkedProgramme,
     StoredVersion,
     VersionKind,
     VersionMark,
     current_versions,
+    marked_programmes,
     version_mark,
 )
 from carbonpoints.core.auth import Caller
@@ -21,6 +24,10 @@ from carbonpoints.core.clock import now
 from carbonpoints.core.db import db
 from carbonpoints.core.models import Programme
 from carbonpoints.core.programmes import ProgrammeSettings, parse_programme_settings
+
+Found = TypeVar("Found")
+
+SETTINGS = (VersionKind.PROGRAMME,)
 
 _Dated = tuple[tuple[StoredVersion, ProgrammeSettings], ...]
 
@@ -33,8 +40,15 @@ def programme_settings(session: Session, programme_id: int) -> ProgrammeSettings
 
     Raises ProgrammeNotSetUp when no version of the programme's settings is in force.
     """
+    return settings_marked(session, programme_id, version_mark(session, programme_id, SETTINGS))
+
+
+def settings_marked(session: Session, programme_id: int, mark: VersionMark) -> ProgrammeSettings:
+    """Return the settings in force now, given the mark of their versions; asks nothing while that is the same.
+
+    Raises ProgrammeNotSetUp.
+    """
     cache = _known.setdefault(db.engine, {})
-    mark = version_mark(session, programme_id, (VersionKind.PROGRAMME,))
     if programme_id not in cache or cache[programme_id][0] != mark:
         cache[programme_id] = (mark, _read(session, programme_id))
     instant = now()
@@ -70,7 +84,19 @@ def programme_of(session: Session, caller: Caller) -> int:
     query = select(Programme.programme_id).where(Programme.bank_id == caller.bank_id)
     if caller.programme is not None:
         query = query.where(Programme.code == caller.programme)
-    found = session.scalars(query.limit(2)).all()
+    return _only(session.scalars(query.limit(2)).all())
+
+
+def marked_programme_of(session: Session, caller: Caller, kinds: Iterable[VersionKind]) -> MarkedProgramme:
+    """Return the programme of `programme_of` with the marks of its current versions of these kinds: one query.
+
+    For whoever needs several things that rest on versions: `settings_marked`, `catalogue_marked`. Raises
+    ProgrammeNeeded.
+    """
+    return _only(marked_programmes(session, caller.bank_id, caller.programme, kinds))
+
+
+def _only(found: Sequence[Found]) -> Found:
     if len(found) != 1:
         raise ProgrammeNeeded
     return found[0]

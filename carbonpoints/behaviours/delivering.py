@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from carbonpoints.accounts.programme import programme_of
+from sqlalchemy.orm import Session
+
+from carbonpoints.accounts.programme import SETTINGS, marked_programme_of, settings_marked
+from carbonpoints.approvals.versions import MarkedProgramme
 from carbonpoints.behaviours.cloudevents import EventReader, ReadEvent
 from carbonpoints.behaviours.deciding import Receipt
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import SourceNotYours, UnknownSource
-from carbonpoints.behaviours.services import note_unread, take_events
+from carbonpoints.behaviours.services import Placed, decide_events, note_unread, place_events
+from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core.auth import Caller
-from carbonpoints.core.db import reading
+from carbonpoints.core.db import transaction
 from carbonpoints.core.errors import CarbonpointsError, FieldError, InvalidRequest
 from carbonpoints.core.ids import NumberedId, account_public_id
 from carbonpoints.ledger.queries import Balances
 from carbonpoints.rules.attributes import AttributeChecks
-from carbonpoints.rules.catalogue import Catalogue, load_catalogue
+from carbonpoints.rules.catalogue import KINDS, Catalogue, catalogue_marked
 
 EVENT_PREFIX = "evt"
 
@@ -75,33 +79,63 @@ def deliver_event(*, caller: Caller, item: Any) -> Delivered:
 
 
 def deliver_batch(*, caller: Caller, items: Sequence[Any]) -> Delivered:
-    """Take a batch; one bad item does not sink the rest."""
-    with reading() as session:
-        programme_id = programme_of(session, caller)
-        reader = _reader(programme_id, load_catalogue(session, programme_id))
-    reads = [_allowed(caller, reader.read(item)) for item in items]
-    by_source: dict[str, list[int]] = {}
-    for index, read in enumerate(reads):
-        if read.event is not None:
-            by_source.setdefault(read.source, []).append(index)
+    """Take a batch; one bad item does not sink the rest.
+
+    What holds is looked up once, in the transaction that places the events of the first source: mostly the only one.
+    """
+    placed: dict[str, Placed | None] = {}
+    with transaction() as session:
+        here = marked_programme_of(session, caller, (*SETTINGS, *KINDS))
+        catalogue = catalogue_marked(session, here.programme_id, here.mark(KINDS))
+        reader = _reader(here.programme_id, catalogue)
+        reads = [_allowed(caller, reader.read(item)) for item in items]
+        by_source = _by_source(reads)
+        for source in [*by_source][:1]:
+            placed[source] = _place(session, here, catalogue, source, by_source[source])
     answers = [_refused(read) for read in reads]
     balances: dict[str, Balances] = {}
-    for source, indexes in by_source.items():
-        events = [event for index in indexes if (event := reads[index].event) is not None]
-        try:
-            taken = take_events(programme_id=programme_id, source_uri=source, events=events)
-        except UnknownSource:
-            for index in indexes:
+    for source, events in by_source.items():
+        if source not in placed:
+            with transaction() as session:
+                placed[source] = _place(session, here, catalogue, source, events)
+        one = placed[source]
+        if one is None:
+            for index in events:
                 answers[index] = _refused(_of_wrong_source(reads[index], UnknownSource))
             continue
-        for index, receipt in zip(indexes, taken.receipts, strict=True):
+        taken = decide_events(one)
+        for index, receipt in zip(events, taken.receipts, strict=True):
             answers[index] = _answered(reads[index], receipt)
         balances |= {account_public_id(account_id): held for account_id, held in taken.balances.items()}
     for source, unread in _unread(caller, reads).items():
         # A source that is not registered has no events that anybody could ask about.
         with suppress(UnknownSource):
-            note_unread(programme_id=programme_id, source_uri=source, unread=unread)
+            note_unread(programme_id=here.programme_id, source_uri=source, unread=unread)
     return Delivered(answers, balances)
+
+
+def _by_source(reads: Sequence[ReadEvent]) -> dict[str, dict[int, StagedEvent]]:
+    """Return the events that were read, by source and by their place in the delivery."""
+    by_source: dict[str, dict[int, StagedEvent]] = {}
+    for index, read in enumerate(reads):
+        if read.event is not None:
+            by_source.setdefault(read.source, {})[index] = read.event
+    return by_source
+
+
+def _place(
+    session: Session,
+    here: MarkedProgramme,
+    catalogue: Catalogue,
+    source: str,
+    events: Mapping[int, StagedEvent],
+) -> Placed | None:
+    """Place the events of one source; None where it is not registered."""
+    programme = settings_marked(session, here.programme_id, here.mark(SETTINGS))
+    try:
+        return place_events(session, programme, catalogue, source_uri=source, events=[*events.values()])
+    except UnknownSource:
+        return None
 
 
 def _allowed(caller: Caller, read: ReadEvent) -> ReadEvent:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from sqlalchemy import select
@@ -23,12 +25,17 @@ from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core import clock
 from carbonpoints.core.db import settings, transaction
+from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.ledger.book import Book
 from carbonpoints.ledger.queries import Balances, balances_of
-from carbonpoints.rules.catalogue import load_catalogue
+from carbonpoints.rules.catalogue import Catalogue, load_catalogue
 
 ATTEMPTS = 3
 """An event delivered twice at the same instant makes one of the two start again, and then it is known."""
+
+
+# By database, so that what was read from one is never believed of another.
+_source_ids: weakref.WeakKeyDictionary[Any, dict[tuple[int, str], int]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,27 @@ class Taken:
     balances: dict[int, Balances]
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Events of one delivery after the first step: their identities are claimed, nothing is decided."""
+
+    delivery: Delivery
+    candidates: list[Candidate]
+
+
 def open_delivery(session: Session, *, programme_id: int, source_uri: str, received_at: datetime) -> Delivery:
     """Return what all events of one delivery share; UnknownSource where the source is not registered."""
     programme = programme_settings(session, programme_id)
+    return _open_delivery(session, programme, source_uri, received_at)
+
+
+def _open_delivery(
+    session: Session, programme: ProgrammeSettings, source_uri: str, received_at: datetime
+) -> Delivery:
     declared = programme.event_sources.get(source_uri)
     if declared is None:
         raise UnknownSource(params={"source": source_uri})
-    source_id = _source_id(session, programme_id, source_uri)
+    source_id = _source_id(session, programme.id, source_uri)
     config = settings()
     return Delivery(
         programme=programme,
@@ -57,7 +78,11 @@ def open_delivery(session: Session, *, programme_id: int, source_uri: str, recei
 
 
 def _source_id(session: Session, programme_id: int, uri: str) -> int:
-    """Return the number of a source, giving it one the first time it sends."""
+    """Return the number of a source, giving it one the first time it sends; it never changes."""
+    known = _source_ids.setdefault(session.get_bind(), {})
+    source_id = known.get((programme_id, uri))
+    if source_id is not None:
+        return source_id
     query = select(EventSource.source_id).where(
         EventSource.programme_id == programme_id, EventSource.uri == uri
     )
@@ -66,7 +91,9 @@ def _source_id(session: Session, programme_id: int, uri: str) -> int:
         session.execute(
             insert(EventSource).values(programme_id=programme_id, uri=uri).on_conflict_do_nothing()
         )
-        source_id = session.scalars(query).one()
+        # Not remembered yet: this transaction may still be rolled back.
+        return session.scalars(query).one()
+    known[programme_id, uri] = source_id
     return source_id
 
 
@@ -76,15 +103,36 @@ def take_events(*, programme_id: int, source_uri: str, events: Sequence[StagedEv
     First the identities are claimed and committed, then the accounts are locked and the events decided, all
     or none. Safe to repeat after a failure at any point: what was decided answers `duplicate`.
     """
-    received_at = clock.now()
     with transaction() as session:
-        delivery = open_delivery(
-            session, programme_id=programme_id, source_uri=source_uri, received_at=received_at
-        )
-        candidates = prepare(delivery, load_catalogue(session, programme_id), events)
-        place(session, delivery, candidates)
-    receipts, books = decide_placed(delivery, candidates)
-    today = delivery.programme.calendar.business_date(received_at)
+        programme = programme_settings(session, programme_id)
+        catalogue = load_catalogue(session, programme_id)
+        placed = place_events(session, programme, catalogue, source_uri=source_uri, events=events)
+    return decide_events(placed)
+
+
+def place_events(
+    session: Session,
+    programme: ProgrammeSettings,
+    catalogue: Catalogue,
+    *,
+    source_uri: str,
+    events: Sequence[StagedEvent],
+) -> Placed:
+    """Take the first step of a delivery in a transaction of the caller's, which decides nothing.
+
+    Raises UnknownSource before anything is written.
+    """
+    delivery = _open_delivery(session, programme, source_uri, clock.now())
+    candidates = prepare(delivery, catalogue, events)
+    place(session, delivery, candidates)
+    return Placed(delivery, candidates)
+
+
+def decide_events(placed: Placed) -> Taken:
+    """Take the second step: lock the accounts and decide each event in order, all or none."""
+    delivery = placed.delivery
+    receipts, books = decide_placed(delivery, placed.candidates)
+    today = delivery.programme.calendar.business_date(delivery.received_at)
     return Taken(receipts, {account_id: balances_of(book, today) for account_id, book in books.items()})
 
 

@@ -15,7 +15,7 @@ from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 from carbonpoints.core.config import Settings
 from carbonpoints.core.copying import blocks_of
@@ -39,6 +39,7 @@ class Model(DeclarativeBase):
 db = SQLAlchemy(model_class=Model, session_options={"autoflush": False, "expire_on_commit": False})
 
 _OPEN = "carbonpoints_transaction_open"
+_RAW = "carbonpoints_raw_connection"
 
 
 def distributed_by(kind: str) -> dict[str, Any]:
@@ -115,9 +116,16 @@ def is_lock_failure(error: DBAPIError | psycopg.Error) -> bool:
 
 
 def raw_connection(session: Session) -> psycopg.Connection[Any]:
-    """Return psycopg's connection inside the session's transaction, for COPY and array parameters."""
+    """Return psycopg's connection inside the session's transaction, for COPY and array parameters.
+
+    SQLAlchemy takes as long to say which connection that is as the server for a small statement: asked once.
+    """
+    known: tuple[SessionTransaction, psycopg.Connection[Any]] | None = session.info.get(_RAW)
+    if known is not None and known[0] is session.get_transaction():
+        return known[1]
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the only driver we configure
+    session.info[_RAW] = (session.get_transaction(), connection)
     return connection
 
 

@@ -120,9 +120,14 @@ def load_catalogue(session: Session, programme_id: int) -> Catalogue:
 
     Combinations that have no pin yet get one in this transaction. Raises RulesOverlap.
     """
+    return catalogue_marked(session, programme_id, version_mark(session, programme_id, KINDS))
+
+
+def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> Catalogue:
+    """Return the catalogue as `load_catalogue` does, given the mark of its versions in this transaction."""
     catalogues = _loaded.setdefault(session.get_bind(), {})
     catalogue = catalogues.get(programme_id)
-    if catalogue is not None and catalogue.mark == version_mark(session, programme_id, KINDS):
+    if catalogue is not None and catalogue.mark == mark:
         return catalogue
     held = read_held(session, programme_id)
     timelines = combine(held.behaviours, held.rules, held.factors)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from flask import Flask, jsonify
-from flask_babel import force_locale
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +46,7 @@ DELIVERED = st.builds(Delivered, st.lists(ITEMS, max_size=3), st.dictionaries(TE
 def test_the_answer_is_the_dump_of_its_schema_to_the_byte(
     app: Flask, delivered: Delivered, language: str
 ) -> None:
-    with app.test_request_context(), force_locale(language):
+    with app.test_request_context(headers={"Accept-Language": language}):
         dumped = DeliveredSchema().dump({"items": delivered.items, "balances": delivered.balances})
         assert jsonify(delivered_view(delivered, shows_balances=True)).data == jsonify(dumped).data
         hidden = delivered_view(delivered, shows_balances=False)
