@@ -6,6 +6,7 @@ become `Busy`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import psycopg
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Engine, MetaData, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from carbonpoints.core.config import Settings
 from carbonpoints.core.copying import blocks_of
@@ -38,7 +41,12 @@ class Model(DeclarativeBase):
 
 db = SQLAlchemy(model_class=Model, session_options={"autoflush": False, "expire_on_commit": False})
 
+RESTED_S = 1.0
+"""A connection that was last used longer ago is asked whether it still stands. Each transaction takes one from the
+pool: to ask every time costs a round trip more for a connection that has just answered."""
+
 _OPEN = "carbonpoints_transaction_open"
+_RESTS_SINCE = "carbonpoints_rests_since"
 _RAW = "carbonpoints_raw_connection"
 
 
@@ -57,7 +65,6 @@ def engine_options(settings: Settings) -> dict[str, Any]:
     return {
         "pool_size": settings.database_pool_size,
         "max_overflow": 0,
-        "pool_pre_ping": True,
         "connect_args": {"options": f"-c timezone=UTC {timeouts}", "application_name": "carbonpoints"},
     }
 
@@ -67,6 +74,24 @@ def init_database(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings)
     db.init_app(app)
+    with app.app_context():
+        _ask_rested_connections(db.engine)
+
+
+def _ask_rested_connections(engine: Engine) -> None:
+    def note(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info[_RESTS_SINCE] = time.monotonic()
+
+    def ask(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        since = record.info.get(_RESTS_SINCE)
+        if since is not None and time.monotonic() - since >= RESTED_S:
+            try:
+                engine.dialect.do_ping(connection)
+            except psycopg.OperationalError as error:
+                raise InvalidatePoolError from error  # All of them were made before it ended: make new ones.
+
+    event.listen(engine, "checkin", note)
+    event.listen(engine, "checkout", ask)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import structlog
 from flask import Flask, Response, request
 from flask_babel import get_locale, gettext
@@ -228,7 +229,7 @@ def _answer_http(error: HTTPException) -> Response | HTTPException:
 
 def _answer_unexpected(error: Exception) -> Response:
     """Say nothing, log everything."""
-    if isinstance(error, OperationalError | PoolTimeout):
+    if isinstance(error, OperationalError | psycopg.OperationalError | PoolTimeout):
         log.error("database_unavailable", exc_info=error)
         return problem(Unavailable())
     log.error("unexpected_error", exc_info=error)
