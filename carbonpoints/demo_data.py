@@ -130,8 +130,8 @@ def _open_customers(programme_id: int) -> None:
 def _shown_account(programme_id: int) -> AccountHead | None:
     """Return the shown customer's account; None before the customers are opened."""
     with reading() as session:
-        account_id = resolve_subjects(session, programme_id, [SUBJECT], clock.now()).get(SUBJECT)
-        return None if account_id is None else read_head(session, account_id)
+        named = resolve_subjects(session, programme_id, [SUBJECT]).get(SUBJECT)
+        return None if named is None else read_head(session, named.at(clock.now()))
 
 
 def _convert_a_day(programme_id: int) -> None:

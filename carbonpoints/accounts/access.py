@@ -106,9 +106,9 @@ def require_role(caller: Caller, *roles: Role) -> None:
 
 
 def resolve_subjects(
-    session: Session, programme_id: int, subjects: Sequence[str], at: datetime
-) -> dict[str, int]:
-    """Return the account that each event's subject names; those that name none are absent.
+    session: Session, programme_id: int, subjects: Sequence[str]
+) -> dict[str, identities.Bearers]:
+    """Return the accounts that each event's subject names, by the time of the act; those that name none are absent.
 
     A bank account stands for its owner, or for the customer who acted on it where the subject says who, if that
     customer owns or may use it. Two queries, however many subjects.
@@ -123,15 +123,15 @@ def resolve_subjects(
                 persons[subject] = identities.hash_identity(programme_id, Scheme.CUSTOMER_REF, acting)
         elif scheme is not None:
             persons[subject] = identities.hash_identity(programme_id, scheme, value)
-    holders = identities.last_holders(session, set(persons.values()), at) if persons else {}
+    bearers = identities.bearers_of(session, set(persons.values())) if persons else {}
     links = identities.links_of(session, set(numbers.values())) if numbers else {}
     found = {}
     for subject in numbers.keys() | persons.keys():
-        person = holders.get(persons[subject]) if subject in persons else None
+        person = bearers.get(persons[subject]) if subject in persons else None
         if subject in numbers:
             users = links.get(numbers[subject], {})
-            account_id = identities.owner_of(users) if subject not in persons else person
-            person = account_id if account_id in users else None
+            user = person.among(users) if person is not None else None
+            person = user if subject in persons else identities.owner_of(users)
         if person is not None:
             found[subject] = person
     return found

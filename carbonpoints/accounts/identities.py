@@ -7,9 +7,10 @@ callers in clear: only their keyed hash and a mask are kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -38,10 +39,9 @@ SELECT identity_hash, account_id FROM identity_holder
 WHERE identity_hash = ANY(%s::bytea[]) AND upper_inf(valid)
 """
 
-_LAST = """
-SELECT DISTINCT ON (identity_hash) identity_hash, account_id FROM identity_holder
-WHERE identity_hash = ANY(%s::bytea[]) AND valid_from <= %s
-ORDER BY identity_hash, valid_from DESC
+_BEARERS = """
+SELECT identity_hash, valid_from, account_id FROM identity_holder
+WHERE identity_hash = ANY(%s::bytea[]) ORDER BY identity_hash, valid_from
 """
 
 # What was never in force for any instant leaves no row: begun and ended at one instant of the clock.
@@ -72,18 +72,38 @@ def current_holders(session: Session, hashes: Collection[bytes]) -> dict[bytes, 
     return dict(_rows(session, _CURRENT, hashes))
 
 
-def last_holders(session: Session, hashes: Collection[bytes], at: datetime) -> dict[bytes, int]:
-    """Return who bore each identifier last by `at`, whether or not it has ended since.
+class Bearers(NamedTuple):
+    """Whom a name stands for, by time: one after another, each from its start on."""
 
-    An act reported late under a number that has changed is still its holder's; a number that the bank gave to
-    somebody else is the new bearer's.
-    """
-    return dict(_rows(session, _LAST, hashes, at))
+    starts: tuple[datetime, ...]
+    account_ids: tuple[int, ...]
+    """0 for nobody's."""
+
+    def at(self, instant: datetime) -> int:
+        """Return the account of whoever bore it last by `instant`, whether or not that has ended since.
+
+        An act reported late under a number that has changed is still its holder's, also when the bank has given the
+        number to somebody else by then. Before anybody's time it is the first bearer's: what we know begins when
+        they came to us, and their consent says how far back it reaches (M11).
+        """
+        return self.account_ids[max(0, bisect_right(self.starts, instant) - 1)]
+
+    def among(self, account_ids: Container[int]) -> Bearers:
+        """Return the same with only these accounts."""
+        return Bearers(self.starts, tuple(each if each in account_ids else 0 for each in self.account_ids))
 
 
-def _rows(session: Session, statement: str, hashes: Collection[bytes], *others: object) -> list[Any]:
-    """Return the rows that a statement finds for hashes, which are the first of its parameters."""
-    return raw_connection(session).execute(statement, (of_bytes(hashes), *others), binary=True).fetchall()
+def bearers_of(session: Session, hashes: Collection[bytes]) -> dict[bytes, Bearers]:
+    """Return who bore each identifier."""
+    found: dict[bytes, list[tuple[datetime, int]]] = {}
+    for identity, valid_from, account_id in _rows(session, _BEARERS, hashes):
+        found.setdefault(identity, []).append((valid_from, account_id))
+    return {identity: Bearers(*zip(*rows, strict=True)) for identity, rows in found.items()}
+
+
+def _rows(session: Session, statement: str, hashes: Collection[bytes]) -> list[Any]:
+    """Return the rows that a statement finds for hashes."""
+    return raw_connection(session).execute(statement, (of_bytes(hashes),), binary=True).fetchall()
 
 
 def end_holders(session: Session, account_id: int, hashes: Sequence[bytes], at: datetime) -> None:
@@ -142,9 +162,10 @@ def release_bank_accounts(session: Session, account_id: int, hashes: Sequence[by
     session.execute(_UNLINK, {"account_id": account_id, "hashes": list(hashes)})
 
 
-def owner_of(links: Mapping[int, str]) -> int | None:
-    """Return the owner among a bank account's links."""
-    return next((account_id for account_id, relation in links.items() if relation == "owner"), None)
+def owner_of(links: Mapping[int, str]) -> Bearers | None:
+    """Return the owner among a bank account's links, for whatever time: a link has no history."""
+    owners = tuple(account_id for account_id, relation in links.items() if relation == "owner")
+    return Bearers((), owners) if owners else None
 
 
 def split_subject(subject: str) -> tuple[Scheme | None, str, str]:

@@ -120,10 +120,13 @@ def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate])
     """
     open_ones = [candidate for candidate in candidates if candidate.undecided is None]
     subjects = list(dict.fromkeys(candidate.event.subject for candidate in open_ones))
-    accounts = resolve_subjects(session, delivery.programme.id, subjects, delivery.received_at)
-    consents = consents_in_force(session, sorted(set(accounts.values())))
+    bearers = resolve_subjects(session, delivery.programme.id, subjects)
+    consents = consents_in_force(
+        session, sorted({each for names in bearers.values() for each in names.account_ids})
+    )
     for candidate in open_ones:
-        candidate.account_id = accounts.get(candidate.event.subject, 0)
+        named = bearers.get(candidate.event.subject)
+        candidate.account_id = named.at(candidate.occurred_at) if named is not None else 0
         if not candidate.account_id:
             candidate.undecided = Disposition.UNKNOWN_ACCOUNT
         elif not is_covered(consents, candidate):

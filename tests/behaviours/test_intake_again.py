@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -145,3 +146,27 @@ def test_an_undecided_event_of_an_account_that_still_decides_is_no_other_account
     before = rows(session, "decision")
     assert ends(world, event) == ["conflict"]
     assert rows(session, "decision") == before
+
+
+def test_an_act_is_given_to_whoever_bore_the_number_when_it_happened(world: World, session: Session) -> None:
+    """The number of the first customer is the second's since yesterday."""
+    yesterday, before = NOW - timedelta(days=1), NOW - timedelta(days=10)
+    first, second = world.accounts["C1"], world.accounts["C2"]
+    ended = session.execute(
+        text(
+            "UPDATE identity_holder SET valid_from = :before, valid = tstzrange(:before, :yesterday) "
+            "WHERE account_id = :first RETURNING identity_hash"
+        ),
+        {"before": before, "yesterday": yesterday, "first": first},
+    )
+    session.execute(
+        text(
+            "INSERT INTO identity_holder VALUES (:number, :yesterday, tstzrange(:yesterday, NULL), :second)"
+        ),
+        {"number": ended.scalar_one(), "yesterday": yesterday, "second": second},
+    )
+    session.commit()
+    times = [NOW, yesterday, yesterday - timedelta(seconds=1), before - timedelta(days=10)]
+    taken = world.take(*(paid(world, f"E-{no}", f"T-{no}", at=at) for no, at in enumerate(times)))
+    assert [receipt.disposition.code for receipt in taken.receipts] == ["credited"] * 4
+    assert [receipt.account_id for receipt in taken.receipts] == [second, second, first, first]
