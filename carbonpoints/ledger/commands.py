@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC
+
 import click
 from flask.cli import AppGroup
 from sqlalchemy import text
@@ -57,19 +60,40 @@ def seal() -> None:
     )
 
 
+def _roots(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[bytes, ...]:
+    """Read roots as `seal` prints them; one that lost a character is a mistake and no finding."""
+    if any(re.fullmatch("[0-9a-fA-F]{64}", value) is None for value in values):
+        raise click.BadParameter("a root has 64 hexadecimal digits")
+    return tuple(bytes.fromhex(value) for value in values)
+
+
 @ledger_cli.command("verify-seal")
-@click.option("--root", metavar="HEX", help="A root that was kept elsewhere: it must be the last batch's.")
-def verify_seal(root: str | None) -> None:
-    """Compare the journal with its seals; exit with 1 on any difference."""
+@click.option(
+    "roots",
+    "--root",
+    multiple=True,
+    metavar="HEX",
+    callback=_roots,
+    help="A root that was filed elsewhere: a batch must have it. Give all of them, the newest above all.",
+)
+def verify_seal(roots: tuple[bytes, ...]) -> None:
+    """Compare the journal with its seals, and the seals with filed roots; exit with 1 on any difference."""
     with _consistent_session() as session:
-        verification = sealing.verify(session)
+        verification = sealing.verify(session, roots)
         session.connection().close()
-    differences = list(verification.differences)
-    if root is not None and root.lower() != verification.root.hex():
-        differences.append(f"the last root is {verification.root.hex()}, not the one given")
-    click.echo(f"{verification.batches:,} batches, {verification.rows_examined:,} rows examined.")
-    for difference in differences:
+    found = verification.roots
+    click.echo(f"{len(found):,} batches, {verification.rows_examined:,} rows examined.")
+    if verification.not_sealed_since is not None:
+        since = verification.not_sealed_since.astimezone(UTC).isoformat()
+        click.echo(f"{verification.rows_not_sealed:,} rows are not sealed, the first booked at {since}.")
+    for root in roots:
+        if root in found:
+            after = len(found) - 1 - found.index(root)
+            click.echo(f"The root {root.hex()} was filed; batches after it: {after:,}.")
+    for difference in verification.differences:
         click.echo(f"    {difference}")
-    if differences:
+    if verification.differences:
         raise SystemExit(1)
-    click.echo(f"Intact. Root {verification.root.hex()}")
+    click.echo(f"Intact. Root {found[-1].hex()}" if found else "Nothing is sealed.")

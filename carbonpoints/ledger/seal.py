@@ -16,13 +16,15 @@ bytes for the first). For each block of BLOCK_RANGES ranges, in the order of (ac
 digest(root, then a line `account_id,from_seq,to_seq,digest` for each range), and at last digest(root, then the
 line `sealed_at,range_count,row_count,suite`). Payloads are not sealed, so they may be erased.
 
-A root kept outside the database (printed, filed, with the auditor) also proves that no batch was removed from the
-end.
+Whoever can write to everything can cut the chain back to an earlier batch, or replace it from there on, so that what
+is left agrees with itself. A root kept outside the database (printed, filed, with the auditor) shows it: the chain
+then has no batch of that root. The root of a batch says nothing about the batches after it, so all that were filed are
+compared, the newest above all; and what is not sealed is counted, with the instant since when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -140,6 +142,13 @@ SELECT account_id, from_seq, to_seq FROM (
 ) AS ordered
 WHERE from_seq <> before + 1 OR seal_batch_id IS NULL ORDER BY account_id, from_seq
 """
+# A seal ends with an account's last number, so the first number after it is a decision's.
+NOT_SEALED = """
+SELECT coalesce(sum(a.last_seq - sealed.to_seq), 0)::bigint, min(d.booked_at) FROM account a
+CROSS JOIN LATERAL (SELECT coalesce(max(to_seq), 0) FROM sealed_range WHERE account_id = a.account_id) AS sealed (to_seq)
+LEFT JOIN decision d ON d.account_id = a.account_id AND d.account_seq = sealed.to_seq + 1
+WHERE a.last_seq > sealed.to_seq
+"""
 
 Connection = psycopg.Connection[Any]
 Range = tuple[int, int, int]
@@ -160,10 +169,12 @@ class Seal:
 class Verification:
     """What the sealed batches look like now."""
 
-    batches: int
+    roots: tuple[bytes, ...]
+    """Each batch's root as its ranges give it, in the order of the chain."""
     rows_examined: int
-    root: bytes
-    """The last batch's root; FIRST_ROOT where nothing is sealed."""
+    rows_not_sealed: int
+    not_sealed_since: datetime | None
+    """When the earliest of them was booked."""
     differences: tuple[str, ...]
 
 
@@ -260,17 +271,18 @@ def _digests(connection: Connection, ranges: Sequence[Range]) -> tuple[list[byte
     return digests, rows
 
 
-def verify(session: Session) -> Verification:
+def verify(session: Session, filed_roots: Iterable[bytes] = ()) -> Verification:
     """Work every sealed digest and root out again and name what differs; changes nothing.
 
-    Finds any sealed decision or entry that was changed, removed or added, and any range or batch that was.
+    Finds any sealed decision or entry that was changed, removed or added, and any range or batch that was; batches
+    that were removed from the end together with their ranges only by one of `filed_roots`, kept elsewhere.
     """
     connection = raw_connection(session)
     differences: list[str] = []
-    root, batches, rows_examined = FIRST_ROOT, 0, 0
+    before, roots, rows_examined = FIRST_ROOT, [], 0
     for batch in connection.execute(BATCHES).fetchall():
         seal_batch_id, sealed_at, suite, range_count, row_count, previous_root, stored_root = batch
-        if previous_root != root:
+        if previous_root != before:
             differences.append(f"batch {seal_batch_id} does not follow the one before it")
         chain = _Chain(previous_root)
         for ranges, stored in _sealed(connection, seal_batch_id):
@@ -286,14 +298,23 @@ def verify(session: Session) -> Verification:
                 f"batch {seal_batch_id}: {chain.range_count} ranges of {range_count}, "
                 f"{chain.row_count} rows of {row_count}"
             )
-        if chain.close(sealed_at, suite) != stored_root:
+        roots.append(chain.close(sealed_at, suite))
+        if roots[-1] != stored_root:
             differences.append(f"batch {seal_batch_id}: its root is not that of its ranges")
-        root, batches, rows_examined = stored_root, batches + 1, rows_examined + chain.row_count
+        before, rows_examined = stored_root, rows_examined + chain.row_count
     differences += [
         f"account {account_id}: range {from_seq} to {to_seq} does not follow the one before it, or has no batch"
         for account_id, from_seq, to_seq in connection.execute(MISPLACED)
     ]
-    return Verification(batches, rows_examined, root, tuple(differences))
+    differences += [
+        f"no batch has the filed root {root.hex()}: the chain ends before it, or is another one"
+        for root in filed_roots
+        if root not in roots
+    ]
+    not_sealed = connection.execute(NOT_SEALED).fetchone()
+    assert not_sealed is not None  # noqa: S101 - an aggregate always answers
+    rows_not_sealed, since = not_sealed
+    return Verification(tuple(roots), rows_examined, rows_not_sealed, since, tuple(differences))
 
 
 def _sealed(connection: Connection, seal_batch_id: int) -> Iterator[tuple[list[Range], list[bytes]]]:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from carbonpoints.core.db import transaction
 from carbonpoints.ledger import posting
-from tests.ledger.scenes import award, make_programme, open_one
+from tests.ledger.scenes import DAY, award, make_programme, moment_on, open_one
 
 
 @pytest.fixture
@@ -48,19 +48,52 @@ def test_a_difference_is_shown_and_ends_with_one_and_nothing_is_repaired(
         assert f"    account {account_id}: unit 1 kind 1 lot 1: balance 11, entries 10\n" in output
 
 
-def test_seal_and_verify(committed: Flask, account_id: int) -> None:
-    assert run(committed, "verify-seal")[0] == 0
-    code, output = run(committed, "seal")
+def make_root(app: Flask, expected: str) -> str:
+    """Seal, and return the root that was printed."""
+    code, output = run(app, "seal")
     assert code == 0
-    found = re.fullmatch(r"Sealed batch 1: 4 rows in 1 ranges\.\nRoot ([0-9a-f]{64})\n", output)
+    found = re.fullmatch(rf"Sealed batch {expected}\.\nRoot ([0-9a-f]{{64}})\n", output)
     assert found is not None
-    root = found[1]
+    return found[1]
+
+
+def test_seal_and_verify(committed: Flask, account_id: int) -> None:
+    booked_at = moment_on(DAY, 0).booked_at.isoformat()
+    assert run(committed, "verify-seal") == (
+        0,
+        f"0 batches, 0 rows examined.\n4 rows are not sealed, the first booked at {booked_at}.\nNothing is sealed.\n",
+    )
+    root = make_root(committed, "1: 4 rows in 1 ranges")
     assert run(committed, "seal") == (0, "Nothing to seal.\n")
     assert run(committed, "verify-seal") == (0, f"1 batches, 4 rows examined.\nIntact. Root {root}\n")
-    assert run(committed, "verify-seal", "--root", root.upper())[0] == 0
-    code, output = run(committed, "verify-seal", "--root", "00")
+
+
+def test_filed_roots_are_found_in_the_chain_or_end_with_one(committed: Flask, account_id: int) -> None:
+    first = make_root(committed, "1: 4 rows in 1 ranges")
+    with committed.app_context(), transaction() as session:
+        book = posting.open_books(session, [account_id])[account_id]
+        award(book, 5)
+        posting.write_books(session, [book])
+    second = make_root(committed, "2: 2 rows in 1 ranges")
+    assert run(committed, "verify-seal", "--root", first.upper(), "--root", second) == (
+        0,
+        (
+            "2 batches, 6 rows examined.\n"
+            f"The root {first} was filed; batches after it: 1.\n"
+            f"The root {second} was filed; batches after it: 0.\n"
+            f"Intact. Root {second}\n"
+        ),
+    )
+    code, output = run(committed, "verify-seal", "--root", "00" * 32)
     assert code == 1
-    assert f"the last root is {root}, not the one given" in output
+    assert (
+        f"    no batch has the filed root {'00' * 32}: the chain ends before it, or is another one\n"
+        in output
+    )
+    assert "Intact" not in output
+    code, output = run(committed, "verify-seal", "--root", first[:-1])
+    assert code == 2
+    assert "a root has 64 hexadecimal digits" in output
 
 
 def test_a_changed_row_ends_with_one(committed: Flask, account_id: int) -> None:

@@ -83,7 +83,7 @@ def test_only_what_is_new_is_sealed_next(session: Session, books: list[Book]) ->
     assert [batch.previous_root for batch in batches] == [FIRST_ROOT, first.root]
     verification = verify(session)
     assert verification.differences == ()
-    assert (verification.batches, verification.rows_examined, verification.root) == (2, 32, second.root)
+    assert (verification.roots, verification.rows_examined) == ((first.root, second.root), 32)
 
 
 def test_long_journals_and_many_accounts_are_sealed_in_pieces(
@@ -170,4 +170,55 @@ def test_erased_payloads_leave_the_seal_whole(session: Session, books: list[Book
 
 def test_nothing_sealed_is_whole(session: Session) -> None:
     verification = verify(session)
-    assert (verification.batches, verification.root, verification.differences) == (0, FIRST_ROOT, ())
+    assert (verification.roots, verification.rows_not_sealed, verification.differences) == ((), 0, ())
+
+
+LAST_BATCH = "seal_batch_id = (SELECT max(seal_batch_id) FROM sealed_range)"
+
+
+@pytest.fixture
+def two_roots(session: Session, books: list[Book]) -> tuple[bytes, bytes]:
+    first = seal(session)
+    award(books[1], 5)
+    posting.write_books(session, books)
+    second = seal(session)
+    assert first is not None
+    assert second is not None
+    return first.root, second.root
+
+
+def test_every_root_of_the_chain_is_known_again(session: Session, two_roots: tuple[bytes, bytes]) -> None:
+    verification = verify(session, two_roots)
+    assert (verification.roots, verification.differences) == (two_roots, ())
+    assert (verification.rows_not_sealed, verification.not_sealed_since) == (0, None)
+
+
+@pytest.mark.parametrize("removed", ["seal_batch", "sealed_range"])
+def test_a_last_batch_without_its_ranges_or_ranges_without_it(
+    session: Session, two_roots: tuple[bytes, bytes], removed: str
+) -> None:
+    change(session, f"DELETE FROM {removed} WHERE {LAST_BATCH}")
+    assert verify(session).differences != ()
+
+
+def test_only_a_filed_root_tells_that_the_chain_was_cut_back(
+    session: Session, books: list[Book], two_roots: tuple[bytes, bytes]
+) -> None:
+    change(session, f"DELETE FROM seal_batch WHERE {LAST_BATCH}")
+    change(session, f"DELETE FROM sealed_range WHERE {LAST_BATCH}")
+    verification = verify(session, two_roots)
+    assert verification.roots == two_roots[:1]
+    assert verification.differences == (
+        f"no batch has the filed root {two_roots[1].hex()}: the chain ends before it, or is another one",
+    )
+    assert (verification.rows_not_sealed, verification.not_sealed_since) == (2, books[1].last_booked_at)
+    # Sealed anew it is another chain.
+    seal(session)
+    assert verify(session, two_roots[1:]).differences == verification.differences
+    assert verify(session, two_roots[:1]).differences == ()
+
+
+def test_where_nothing_is_sealed_no_root_is_found(session: Session) -> None:
+    assert verify(session, [FIRST_ROOT]).differences == (
+        f"no batch has the filed root {FIRST_ROOT.hex()}: the chain ends before it, or is another one",
+    )
