@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from carbonpoints.core.db import raw_connection
-from carbonpoints.ledger.book import Book, Capture, Hold, PendingAward
+from carbonpoints.ledger.book import AVAILABLE, Book, Capture, Hold, PendingAward
 from carbonpoints.ledger.chart import DecisionKind, Flow
 from carbonpoints.ledger.errors import AlreadyReversed, AwardNotFound, CaptureNotFound, LedgerFault
 from carbonpoints.ledger.lots import Award, Causes, trace_award
@@ -35,22 +35,31 @@ WHERE h.account_id = ANY(%s) AND h.open_amount > 0 ORDER BY h.account_id, e.acco
 PENDING_AWARDS = """
 SELECT account_id, award_seq, lot_no, amount, matures_on FROM pending_award WHERE account_id = ANY(%s)
 """
-# What touched the lots that the award fed, and the award's reduction. A lot has no entry before its first.
+# What touched the lots that the award fed or that a grace joins to them, and the award's reduction. Of what a grace
+# carries, the entry into its lot follows the one out of the other. A lot has no entry before its first.
 AWARD_ENTRIES = """
-WITH fed AS (
-    SELECT DISTINCT e.lot_no, l.created_seq FROM entry e
-    JOIN lot l ON l.account_id = e.account_id AND l.lot_no = e.lot_no
-    WHERE e.account_id = %(account_id)s AND e.flow = ANY(%(flows)s)
-        AND e.account_seq > %(award_seq)s AND e.account_seq < coalesce(
+WITH RECURSIVE carried AS (
+    SELECT o.lot_no AS from_lot, i.lot_no AS to_lot FROM entry o
+    JOIN entry i ON i.account_id = o.account_id AND i.account_seq = o.account_seq + 1
+    WHERE o.account_id = %(account_id)s AND o.flow = %(grace)s AND o.from_kind = %(available)s
+),
+fed AS (
+    SELECT lot_no FROM entry WHERE account_id = %(account_id)s AND flow = ANY(%(earned)s)
+        AND account_seq > %(award_seq)s AND account_seq < coalesce(
             (
                 SELECT account_seq FROM decision
                 WHERE account_id = %(account_id)s AND account_seq > %(award_seq)s ORDER BY account_seq LIMIT 1
             ),
             9223372036854775807
         )
+    UNION
+    SELECT CASE fed.lot_no WHEN from_lot THEN to_lot ELSE from_lot END
+    FROM fed JOIN carried ON fed.lot_no IN (from_lot, to_lot)
 )
 SELECT * FROM entry WHERE account_id = %(account_id)s
-    AND account_seq >= least((SELECT min(created_seq) FROM fed), %(award_seq)s)
+    AND account_seq >= least(%(award_seq)s, (
+        SELECT min(created_seq) FROM lot WHERE account_id = %(account_id)s AND lot_no IN (SELECT lot_no FROM fed)
+    ))
     AND (lot_no IN (SELECT lot_no FROM fed) OR cause_seq = %(award_seq)s)
 ORDER BY account_seq
 """
@@ -110,7 +119,9 @@ def read_award(session: Session, book: Book, award_seq: int) -> Award:
     parameters: dict[str, Any] = {
         "account_id": book.account_id,
         "award_seq": award_seq,
-        "flows": [int(Flow.EARN), int(Flow.EARN_PENDING)],
+        "earned": [int(Flow.EARN), int(Flow.EARN_PENDING)],
+        "grace": int(Flow.GRACE),
+        "available": AVAILABLE,
     }
     entries = connection.execute(AWARD_ENTRIES, parameters).fetchall()
     award = trace_award(award_seq, entries, Causes(matured, was_reversed))

@@ -7,16 +7,22 @@ from sums over the lot's entries:
     | spent or held | expired | available |
 
 An award's part that lies in "spent or held" is owed when the award is reversed, the part in "expired" is gone,
-the part in "available" can be taken back. What a reversal could not take back had left the lot before, so the
-rest of a reversed award stands at the very beginning of the line. A part carried into a lot of grace has left
-this lot and counts as spent.
+the part in "available" can be taken back. A reversal takes from the line all but the part that is owed; this rest had
+left the lot before, so it stands at the very beginning from then on.
+
+What is carried into a lot of grace was held or spent until it was given back: it is cut off from the end of that
+stretch, and steps over to the line of the other lot. There it stands at the number at which it was given back, behind
+everything that came before, and stays the part of the same awards.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 from carbonpoints.ledger.chart import Flow, Kind
@@ -77,66 +83,118 @@ class Causes:
 _ENDS = frozenset({Flow.EXPIRE, Flow.EXPIRE_RELEASED, Flow.FORFEIT})
 
 
+_Stretch = tuple[int, int]
+"""The number at which credits came to stand on the line, and whose they are: the award's, or for want of one the
+transfer's that brought them. Both are decisions."""
+
+
 @dataclass(slots=True)
 class _Line:
     """One lot's line while its entries are read."""
 
-    standing: dict[int, int]
-    """Millicredits on the line by award, or by the entry that brought them where that was no award."""
+    standing: dict[_Stretch, int] = field(default_factory=dict)
     available: int = 0
     gone: int = 0
 
-    def read(self, entry: tuple[Any, ...], causes: Causes) -> None:
-        _, seq, _, _, amount, cause_seq, _, _, _, flow, from_kind, to_kind = entry
-        if to_kind == Kind.AVAILABLE:
-            self.available += amount
-        elif from_kind == Kind.AVAILABLE:
-            self.available -= amount
-        if flow == Flow.EARN:
-            self.standing[cause_seq] = self.standing.get(cause_seq, 0) + amount
-        elif flow == Flow.MATURE:
-            award_seq = causes.matured[cause_seq][seq - cause_seq - 1]
-            self.standing[award_seq] = self.standing.get(award_seq, 0) + amount
-        elif to_kind == Kind.AVAILABLE and flow in {Flow.TRANSFER_IN, Flow.GRACE}:
-            self.standing[seq] = amount
-        elif flow == Flow.REVERSE and from_kind == Kind.AVAILABLE:
-            self.standing[causes.reversed[cause_seq]] -= amount
-        elif flow in _ENDS and from_kind == Kind.AVAILABLE:
-            self.gone += amount
+    @property
+    def spent(self) -> int:
+        """Where the part that is spent or held ends, and that which is gone begins."""
+        return sum(self.standing.values()) - self.available - self.gone
 
-    def part(self, award_seq: int, lot_no: int, was_reversed: frozenset[int]) -> AwardPart:
-        """Cut the award's stretch of the line at the two borders."""
-        order = sorted(self.standing, key=lambda seq: (seq not in was_reversed, seq))
-        start = sum(self.standing[seq] for seq in order[: order.index(award_seq)])
-        end = start + self.standing[award_seq]
-        gone_from = sum(self.standing.values()) - self.available - self.gone
-        available_from = gone_from + self.gone
-        owed = max(0, min(end, gone_from) - start)
-        available = max(0, end - max(start, available_from))
-        return AwardPart(lot_no, available, end - start - owed - available, owed)
+    def add(self, stretch: _Stretch, amount: int) -> None:
+        self.standing[stretch] = self.standing.get(stretch, 0) + amount
+
+    def between(self, start: int, end: int, was_reversed: AbstractSet[int]) -> dict[_Stretch, int]:
+        """Return what stands from one place on the line to another."""
+        found = {}
+        place = 0
+        for stretch in sorted(self.standing, key=lambda each: (each[1] not in was_reversed, each)):
+            begin, place = place, place + self.standing[stretch]
+            amount = min(end, place) - max(start, begin)
+            if amount > 0:
+                found[stretch] = amount
+        return found
+
+    def cut(self, award_seq: int, was_reversed: AbstractSet[int]) -> tuple[dict[_Stretch, int], ...]:
+        """Return what is the award's before, between and behind the two borders: owed, gone, available."""
+        borders = (0, self.spent, self.spent + self.gone, sum(self.standing.values()))
+        return tuple(
+            {
+                stretch: amount
+                for stretch, amount in self.between(start, end, was_reversed).items()
+                if stretch[1] == award_seq
+            }
+            for start, end in pairwise(borders)
+        )
+
+    def take(self, parts: Mapping[_Stretch, int]) -> None:
+        for stretch, amount in parts.items():
+            self.standing[stretch] -= amount
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The lines of an account's lots while the journal is read."""
+
+    causes: Causes
+    by_lot: dict[int, _Line] = field(default_factory=dict)
+    was_reversed: set[int] = field(default_factory=set)
+    stepping: dict[_Stretch, int] = field(default_factory=dict)
+    """What is between two lines: the entry that carries it into its lot of grace follows."""
+
+    def read(self, entry: tuple[Any, ...]) -> None:
+        _, seq, _, _, amount, cause_seq, _, lot_no, _, flow, from_kind, to_kind = entry
+        line = self.by_lot.setdefault(lot_no, _Line())
+        if from_kind == Kind.AVAILABLE:
+            if flow == Flow.GRACE:
+                self.stepping = line.between(line.spent, line.spent + amount, self.was_reversed)
+                line.take(self.stepping)
+            elif flow in _ENDS:
+                line.gone += amount
+            line.available -= amount
+        elif to_kind == Kind.AVAILABLE:
+            line.available += amount
+            if flow in {Flow.EARN, Flow.TRANSFER_IN}:
+                line.add((cause_seq, cause_seq), amount)
+            elif flow == Flow.MATURE:
+                award_seq = self.causes.matured[cause_seq][seq - cause_seq - 1]
+                line.add((award_seq, award_seq), amount)
+            elif flow == Flow.GRACE:
+                for (_, owner), part in self.stepping.items():
+                    line.add((cause_seq, owner), part)
+
+    def reverse(self, award_seq: int) -> None:
+        """Take the award from the lines; the entries of what was available follow."""
+        for line in self.by_lot.values():
+            _, gone, available = line.cut(award_seq, self.was_reversed)
+            line.take(gone)
+            line.take(available)
+            line.gone -= sum(gone.values())
+        self.was_reversed.add(award_seq)
 
 
 def trace_award(award_seq: int, entries: Iterable[tuple[Any, ...]], causes: Causes) -> Award:
     """Return where the award is now.
 
     `entries` are rows in the order of the table's columns and of the journal: at least all entries of the lots
-    that the award fed, and its own.
+    that the award fed and of those that are joined to them by a grace, and its own.
     """
-    lines: dict[int, _Line] = {}
-    fed: set[int] = set()
+    lines = _Lines(causes)
+    reversals = deque(sorted(causes.reversed.items()))
     reduction_mg = 0
     for entry in entries:
-        _, _, _, _, amount, cause_seq, _, lot_no, _, flow, _, _ = entry
+        _, seq, _, _, amount, cause_seq, _, lot_no, _, flow, _, _ = entry
+        while reversals and reversals[0][0] < seq:
+            lines.reverse(reversals.popleft()[1])
         if flow == Flow.QUANTIFY and cause_seq == award_seq:
             reduction_mg += amount
-        if not lot_no:
-            continue
-        line = lines.get(lot_no)
-        if line is None:
-            line = lines[lot_no] = _Line({})
-        line.read(entry, causes)
-        if award_seq in line.standing:
-            fed.add(lot_no)
-    was_reversed = frozenset(causes.reversed.values())
-    parts = tuple(lines[lot_no].part(award_seq, lot_no, was_reversed) for lot_no in sorted(fed))
-    return Award(award_seq, reduction_mg, parts)
+        if lot_no:
+            lines.read(entry)
+    for _, reversed_seq in reversals:
+        lines.reverse(reversed_seq)
+    parts = []
+    for lot_no, line in sorted(lines.by_lot.items()):
+        owed, gone, available = (sum(part.values()) for part in line.cut(award_seq, lines.was_reversed))
+        if owed or gone or available:
+            parts.append(AwardPart(lot_no, available, gone, owed))
+    return Award(award_seq, reduction_mg, tuple(parts))

@@ -197,6 +197,27 @@ class TestAward:
         assert loading.read_award(session, again, second).parts == (AwardPart(1, 0, 0, 20),)
         assert loading.read_award(session, again, third).parts == (AwardPart(1, 20, 0, 10),)
 
+    def test_what_was_carried_into_graces_is_followed(self, session: Session, book: Book) -> None:
+        first, second = award(book, 10), award(book, 20)
+        award(book, 30, DECEMBER)
+        hold_seq = flows.hold(book, moment_on(DAY), reference="order", amount_millicredits=25)
+        flows.expire(book, moment_on(NOVEMBER + timedelta(days=1)))
+        flows.release(book, moment_on(NOVEMBER + timedelta(days=1)), hold_seq=hold_seq, grace_days=7)
+        capture_seq = spend(book, 25, day=NOVEMBER + timedelta(days=2))
+        rest = Capture(capture_seq, ((3, 25),))
+        flows.refund(book, moment_on(DECEMBER), capture=rest, amount_millicredits=18, grace_days=5)
+        spend(book, 1, day=DECEMBER + timedelta(days=1))
+        posting.write_books(session, [book])
+        again = reopen(session, book)
+        assert loading.read_award(session, again, first).parts == (
+            AwardPart(3, 0, 0, 7),
+            AwardPart(4, 2, 0, 1),
+        )
+        assert loading.read_award(session, again, second).parts == (
+            AwardPart(1, 0, 5, 0),
+            AwardPart(4, 15, 0, 0),
+        )
+
     def test_it_is_reversed_once(self, session: Session, book: Book) -> None:
         first = award(book, 10)
         posting.write_books(session, [book])

@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from carbonpoints.ledger import flows
+from carbonpoints.ledger.book import Book
 from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.lots import AwardPart
 from carbonpoints.ledger.queries import balances_of
 from tests.ledger.scenes import (
     DAY,
@@ -128,3 +130,56 @@ class TestReversal:
             ("EXPIRE_RELEASED", 1, 2),
         ]
         assert not any(book.balances.values())
+
+
+class TestCarried:
+    """What was carried into a lot of grace is still the award's (M6)."""
+
+    LATE = NOVEMBER + timedelta(days=1)
+
+    def carry(self, book: Book) -> tuple[int, int]:
+        """Earn 10 and 20; spend 4 and carry 21 of them, while 5 expire; return the two awards."""
+        first, second = award(book, 10), award(book, 20)
+        hold_seq = flows.hold(book, moment_on(DAY), reference="order", amount_millicredits=25)
+        flows.expire(book, moment_on(self.LATE))
+        flows.capture(book, moment_on(self.LATE), hold_seq=hold_seq, amount_millicredits=4)
+        flows.release(book, moment_on(self.LATE), hold_seq=hold_seq, grace_days=7)
+        return first, second
+
+    def test_it_is_taken_where_it_is(self) -> None:
+        book = make_book()
+        first, second = self.carry(book)
+        assert where_is(book, first).parts == (AwardPart(1, 0, 0, 4), AwardPart(2, 6, 0, 0))
+        assert where_is(book, second).parts == (AwardPart(1, 0, 5, 0), AwardPart(2, 15, 0, 0))
+        reverse(book, second, day=self.LATE)
+        assert moved(book)[-1] == ("REVERSE", 2, 15)
+        assert (book.available(self.LATE), book.clawback_due) == (6, 0)
+        assert where_is(book, first).parts == (AwardPart(1, 0, 0, 4), AwardPart(2, 6, 0, 0))
+        reverse(book, first, day=self.LATE)
+        assert moved(book)[-2:] == [("REVERSE", 2, 6), ("CHARGE_CLAWBACK", 0, 4)]
+        assert (book.available(self.LATE), book.clawback_due) == (0, 4)
+
+    def test_what_was_spent_of_it_is_due(self) -> None:
+        book = make_book()
+        first, second = self.carry(book)
+        spend(book, 8, day=self.LATE)
+        assert where_is(book, first).parts == (AwardPart(1, 0, 0, 4), AwardPart(2, 0, 0, 6))
+        reverse(book, second, day=self.LATE)
+        assert (book.available(self.LATE), book.clawback_due) == (0, 2)
+
+    def test_with_the_grace_it_is_gone(self) -> None:
+        book = make_book()
+        _, second = self.carry(book)
+        after = self.LATE + timedelta(days=8)
+        flows.expire(book, moment_on(after))
+        assert where_is(book, second).parts == (AwardPart(1, 0, 5, 0), AwardPart(2, 0, 15, 0))
+        reverse(book, second, day=after)
+        assert book.clawback_due == 0
+
+    def test_it_stands_behind_what_the_other_lot_had(self) -> None:
+        book = make_book()
+        other = award(book, 10, self.LATE + timedelta(days=7))
+        first, _ = self.carry(book)
+        spend(book, 10, day=self.LATE)
+        assert where_is(book, other).parts == (AwardPart(1, 0, 0, 10),)
+        assert where_is(book, first).parts == (AwardPart(1, 6, 0, 0), AwardPart(2, 0, 0, 4))

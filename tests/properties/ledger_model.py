@@ -1,8 +1,10 @@
 """What an account should have, kept as plainly as possible: nothing here knows the ledger's code.
 
-A lot is a row of tokens, one for each millicredit that ever stood in it, labelled with the award that brought it.
-What left the lot is only counted; which tokens left is decided when somebody asks: the first ones, where tokens
-of reversed awards come first, then those of the earliest award.
+A lot is a row of tokens, one for each millicredit that ever stood in it, labelled with the number at which it came
+and with the award that earned it. What left the lot is only counted; which tokens left is decided when somebody asks:
+the first ones, where tokens of reversed awards come first, then those of the earliest label. Taken out of
+the row is what a reversal does not charge, and what passes into a grace, to stand in another row: the last ones of
+those that had left.
 """
 
 from __future__ import annotations
@@ -10,11 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+Label = tuple[int, int]
+"""The number at which tokens came, and the award that earned them: the same where they came by being earned."""
+
 
 @dataclass
 class PlainLot:
     expires: date
-    standing: dict[int, int] = field(default_factory=dict)
+    standing: dict[Label, int] = field(default_factory=dict)
     """Millicredits by label."""
     left: int = 0
     """Spent, settled, moved elsewhere."""
@@ -84,7 +89,7 @@ class PlainAccount:
         if matures is not None and matures > self.today:
             self.pending[label] = (lot, amount, matures)
             return
-        lot.standing[label] = amount
+        lot.standing[label, label] = amount
         self._settle(lot, amount)
 
     def mature(self) -> None:
@@ -94,7 +99,7 @@ class PlainAccount:
         fresh = []
         for _, label in ready:
             lot, amount, _ = self.pending.pop(label)
-            lot.standing[label] = amount
+            lot.standing[label, label] = amount
             fresh.append((lot, amount))
         for lot, amount in fresh:
             self._settle(lot, amount)
@@ -157,31 +162,34 @@ class PlainAccount:
         if grace_days == 0:
             lot.ended += amount
         elif amount:
-            lot.left += amount
             grace = self.lot(self.today + timedelta(days=grace_days))
-            # It stands under the number at which it was given back: after all awards of before.
-            grace.standing[label] = grace.standing.get(label, 0) + amount
+            border = lot.left + lot.held
+            for came, award in self.tokens(lot)[border : border + amount]:
+                lot.standing[came, award] -= 1
+                # It stands under the number at which it was given back: after all awards of before.
+                grace.standing[label, award] = grace.standing.get((label, award), 0) + 1
 
     def expire(self) -> None:
         for lot in self.lots:
             if lot.expires < self.today:
                 lot.ended += lot.available
 
-    def tokens(self, lot: PlainLot) -> list[int]:
-        labels = sorted(lot.standing, key=lambda label: (label not in self.reversed, label))
+    def tokens(self, lot: PlainLot) -> list[Label]:
+        labels = sorted(lot.standing, key=lambda label: (label[1] not in self.reversed, label))
         return [label for label in labels for _ in range(lot.standing[label])]
 
     def reverse(self, award: int, limit: int) -> None:
         owed = 0
         self.pending.pop(award, None)
         for lot in self.lots:
-            if award not in lot.standing:
-                continue
             tokens = self.tokens(lot)
             first_gone = lot.left + lot.held
             first_available = first_gone + lot.ended
-            owed += tokens[:first_gone].count(award)
-            lot.standing[award] -= tokens[first_available:].count(award)
+            owed += sum(earned_by == award for _, earned_by in tokens[:first_gone])
+            for place, (came, earned_by) in enumerate(tokens):
+                if earned_by == award and place >= first_gone:
+                    lot.standing[came, award] -= 1
+                    lot.ended -= place < first_available
         self.reversed.add(award)
         self.due += min(owed, max(0, limit - self.due))
         self.reduction -= self.reductions.pop(award)
@@ -200,5 +208,5 @@ class PlainAccount:
     def take_in(self, parcels: list[tuple[date, int]], label: int) -> None:
         for expires, amount in parcels:
             lot = self.lot(expires)
-            lot.standing[label] = lot.standing.get(label, 0) + amount
+            lot.standing[label, label] = lot.standing.get((label, label), 0) + amount
             self._settle(lot, amount)

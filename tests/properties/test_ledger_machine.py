@@ -252,6 +252,15 @@ class LedgerMachine(RuleBasedStateMachine):
             flows.release(book, self.moment, hold_seq=hold_seq, grace_days=grace_days)
         self.plain[0].release(hold_seq, grace_days, seq)
 
+    @precondition(lambda self: self.plain[0].available)
+    @rule(share=SHARES, days=st.sampled_from([27, 31, 62]), grace_days=st.sampled_from([5, 40]))
+    def lapse(self, share: int | None, days: int, grace_days: int) -> None:
+        """Hold credits until some of them are past their expiry and come back into a grace."""
+        available = self.plain[0].available
+        self.hold(0, available if share is None else 1 + share % available)
+        self.pass_time(days)
+        self.release(len(self.plain[0].holds) - 1, grace_days)
+
     @precondition(lambda self: self.plain[0].captures)
     @rule(index=st.integers(0, 9), share=SHARES, grace_days=GRACES)
     def refund(self, index: int, share: int | None, grace_days: int) -> None:
