@@ -71,7 +71,7 @@ DISCHARGE_CLAWBACK = movement(Flow.DISCHARGE_CLAWBACK, Unit.CREDIT, Kind.CLAWBAC
 FORFEIT = movement(Flow.FORFEIT, Unit.CREDIT, Kind.AVAILABLE, Kind.FORFEITED)
 FORFEIT_PENDING = movement(Flow.FORFEIT, Unit.CREDIT, Kind.PENDING, Kind.FORFEITED)
 
-OPEN = "open"
+OPEN, MERGED = "open", "merged"
 
 
 def decide_now(book: Book, moment: Moment, kind: DecisionKind, amount: int = 0, **values: Any) -> int:
@@ -92,7 +92,7 @@ def change_status(book: Book, moment: Moment, *, status: str) -> int:
 
     LedgerFault when it is to be merged while it still has value: that is transferred first.
     """
-    if status == "merged" and any(book.balances.values()):
+    if status == MERGED and any(book.balances.values()):
         raise LedgerFault(f"account {book.account_id} still has value")
     book.status = status
     return decide_now(book, moment, DecisionKind.STATUS)
@@ -322,8 +322,11 @@ def reverse(book: Book, moment: Moment, *, award: Award, clawback_limit_millicre
 
     What is pending or available is taken; what expired is gone; what is spent or held becomes due, as far as
     the account's whole due amount stays within the programme's limit. `award` comes from `loading.read_award`,
-    in this transaction and before anything else was posted.
+    in this transaction and before anything else was posted. Raises AccountNotOpen where the account was merged: what
+    it earned is in another one, and nothing would ever settle a debt here.
     """
+    if book.status == MERGED:
+        raise AccountNotOpen
     pending = book.pending_awards().get(award.award_seq)
     taken = sum(part.available for part in award.parts) + (pending.amount if pending else 0)
     owed = sum(part.owed for part in award.parts)

@@ -13,6 +13,9 @@ left the lot before, so it stands at the very beginning from then on.
 What is carried into a lot of grace was held or spent until it was given back: it is cut off from the end of that
 stretch, and steps over to the line of the other lot. There it stands at the number at which it was given back, behind
 everything that came before, and stays the part of the same awards.
+
+What a transfer takes to another account counts as spent until a transfer brings it back (a merge and its undoing). Of
+what is available it takes first what transfers had brought.
 """
 
 from __future__ import annotations
@@ -95,6 +98,8 @@ class _Line:
     standing: dict[_Stretch, int] = field(default_factory=dict)
     available: int = 0
     gone: int = 0
+    away: int = 0
+    """Of what is spent: in another account."""
 
     @property
     def spent(self) -> int:
@@ -131,6 +136,16 @@ class _Line:
         for stretch, amount in parts.items():
             self.standing[stretch] -= amount
 
+    def send(self, amount: int, brought: AbstractSet[int], was_reversed: AbstractSet[int]) -> None:
+        """Let a transfer take from what is available."""
+        end = sum(self.standing.values())
+        for stretch, part in self.between(end - self.available, end, was_reversed).items():
+            if stretch[1] in brought:
+                sent = min(part, amount)
+                self.standing[stretch] -= sent
+                amount -= sent
+        self.away += amount
+
 
 @dataclass(slots=True)
 class _Lines:
@@ -139,6 +154,8 @@ class _Lines:
     causes: Causes
     by_lot: dict[int, _Line] = field(default_factory=dict)
     was_reversed: set[int] = field(default_factory=set)
+    brought: set[int] = field(default_factory=set)
+    """The transfers that arrived."""
     stepping: dict[_Stretch, int] = field(default_factory=dict)
     """What is between two lines: the entry that carries it into its lot of grace follows."""
 
@@ -146,15 +163,10 @@ class _Lines:
         _, seq, _, _, amount, cause_seq, _, lot_no, _, flow, from_kind, to_kind = entry
         line = self.by_lot.setdefault(lot_no, _Line())
         if from_kind == Kind.AVAILABLE:
-            if flow == Flow.GRACE:
-                self.stepping = line.between(line.spent, line.spent + amount, self.was_reversed)
-                line.take(self.stepping)
-            elif flow in _ENDS:
-                line.gone += amount
-            line.available -= amount
+            self._leave(line, flow, amount)
         elif to_kind == Kind.AVAILABLE:
             line.available += amount
-            if flow in {Flow.EARN, Flow.TRANSFER_IN}:
+            if flow == Flow.EARN:
                 line.add((cause_seq, cause_seq), amount)
             elif flow == Flow.MATURE:
                 award_seq = self.causes.matured[cause_seq][seq - cause_seq - 1]
@@ -162,6 +174,21 @@ class _Lines:
             elif flow == Flow.GRACE:
                 for (_, owner), part in self.stepping.items():
                     line.add((cause_seq, owner), part)
+            elif flow == Flow.TRANSFER_IN:
+                back = min(amount, line.away)
+                line.away -= back
+                line.add((cause_seq, cause_seq), amount - back)
+                self.brought.add(cause_seq)
+
+    def _leave(self, line: _Line, flow: int, amount: int) -> None:
+        if flow == Flow.GRACE:
+            self.stepping = line.between(line.spent, line.spent + amount, self.was_reversed)
+            line.take(self.stepping)
+        elif flow == Flow.TRANSFER_OUT:
+            line.send(amount, self.brought, self.was_reversed)
+        elif flow in _ENDS:
+            line.gone += amount
+        line.available -= amount
 
     def reverse(self, award_seq: int) -> None:
         """Take the award from the lines; the entries of what was available follow."""

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.core.models import OutboxMessage
 from carbonpoints.ledger import flows, posting
-from carbonpoints.ledger.book import AVAILABLE, PENDING, Parcel
+from carbonpoints.ledger.book import AVAILABLE, PENDING, Book, Parcel
 from carbonpoints.ledger.chart import Flow
-from carbonpoints.ledger.errors import InsufficientCredits
+from carbonpoints.ledger.errors import AccountNotOpen, InsufficientCredits
+from carbonpoints.ledger.lots import AwardPart
 from carbonpoints.ledger.queries import balances_of, has_incoming_transfer
 from carbonpoints.ledger.transfers import (
     TRANSFER_TOPIC,
@@ -35,6 +36,7 @@ from tests.ledger.scenes import (
     open_one,
     reverse,
     spend,
+    where_is,
 )
 
 TRANSFER = uuid.UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
@@ -99,6 +101,55 @@ def test_a_reversal_takes_no_reduction_that_has_left() -> None:
     reverse(source, seq)
     assert balances_of(source, DAY).lifetime_reduction_mg == 0
     assert (source.entries[-1][9], source.entries[-1][4]) == (Flow.REVERSE_REDUCTION, 1)
+
+
+class TestReversalOfWhatMoved:
+    """An award is its account's: a merge sends its credits away, the undoing brings them back (M2, M6)."""
+
+    def move(self, source: Book, target: Book, parcels: list[Parcel]) -> None:
+        transfer_id, at = uuid.uuid4(), moment_on(DAY)
+        to, back = target.account_id, source.account_id
+        transfer_out(source, at, transfer_id=transfer_id, counterpart_account_id=to, parcels=parcels)
+        transfer_in(target, at, transfer_id=transfer_id, counterpart_account_id=back, parcels=parcels)
+
+    def test_in_the_surviving_account_it_takes_nothing_of_what_came(self) -> None:
+        source, target = make_book(1), make_book(2)
+        award(source, 10)
+        mine = award(target, 5)
+        self.move(source, target, everything(source))
+        spend(target, 2)
+        assert where_is(target, mine).parts == (AwardPart(1, 3, 0, 2),)
+        reverse(target, mine)
+        assert (target.available(DAY), target.clawback_due) == (10, 2)
+
+    def test_what_goes_back_is_first_what_came(self) -> None:
+        source, target = make_book(1), make_book(2)
+        award(source, 10)
+        mine = award(target, 5)
+        came = everything(source)
+        self.move(source, target, came)
+        self.move(target, source, came)
+        assert where_is(target, mine).parts == (AwardPart(1, 5, 0, 0),)
+
+    def test_what_came_back_is_taken_and_the_rest_is_due(self) -> None:
+        source, target = make_book(1), make_book(2)
+        first, second = award(source, 10), award(source, 20)
+        self.move(source, target, everything(source))
+        spend(target, 4)
+        self.move(target, source, everything(target))
+        assert where_is(source, first).parts == (AwardPart(1, 6, 0, 4),)
+        reverse(source, second)
+        assert (source.available(DAY), source.clawback_due) == (6, 0)
+
+    def test_a_merged_account_reverses_nothing(self) -> None:
+        source, target = make_book(1), make_book(2)
+        first = award(source, 10)
+        self.move(source, target, everything(source))
+        flows.change_status(source, moment_on(DAY), status="merged")
+        last_seq = source.last_seq
+        with pytest.raises(AccountNotOpen):
+            reverse(source, first)
+        assert (source.last_seq, source.clawback_due) == (last_seq, 0)
 
 
 @pytest.mark.parametrize(

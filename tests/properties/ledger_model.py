@@ -26,6 +26,8 @@ class PlainLot:
     held: int = 0
     ended: int = 0
     """Expired or forfeited."""
+    away: int = 0
+    """Part of what left: sent elsewhere, and not come back."""
 
     @property
     def available(self) -> int:
@@ -49,6 +51,8 @@ class PlainAccount:
     reduction: int = 0
     reductions: dict[int, int] = field(default_factory=dict)
     reversed: set[int] = field(default_factory=set)
+    arrived: set[int] = field(default_factory=set)
+    """Labels of what came from elsewhere."""
 
     def lot(self, expires: date) -> PlainLot:
         for lot in self.lots:
@@ -200,13 +204,26 @@ class PlainAccount:
         for lot in self.usable():
             part = min(amount, lot.available)
             if part:
-                lot.left += part
+                self._send(lot, part)
                 amount -= part
                 parcels.append((lot.expires, part))
         return parcels
 
+    def _send(self, lot: PlainLot, amount: int) -> None:
+        """What came from elsewhere goes first."""
+        for label in self.tokens(lot)[lot.left + lot.held + lot.ended :]:
+            if amount and label[1] in self.arrived:
+                lot.standing[label] -= 1
+                amount -= 1
+        lot.left += amount
+        lot.away += amount
+
     def take_in(self, parcels: list[tuple[date, int]], label: int) -> None:
         for expires, amount in parcels:
             lot = self.lot(expires)
-            lot.standing[label, label] = lot.standing.get((label, label), 0) + amount
+            back = min(amount, lot.away)
+            lot.away -= back
+            lot.left -= back
+            lot.standing[label, label] = lot.standing.get((label, label), 0) + amount - back
+            self.arrived.add(label)
             self._settle(lot, amount)

@@ -293,30 +293,35 @@ class LedgerMachine(RuleBasedStateMachine):
         self.plain[number].reverse(award_seq, limit)
         self.awards[number].remove(award_seq)
 
-    @precondition(lambda self: self.plain[0].available)
-    @rule(amount=AMOUNTS)
-    def transfer(self, amount: int) -> None:
-        amount = min(amount, self.plain[0].available)
-        plain_parcels = self.plain[0].take_out(amount)
+    @rule(sender=MOSTLY_FIRST, amount=AMOUNTS)
+    def transfer(self, sender: int, amount: int) -> None:
+        receiver = 1 - sender
+        amount = min(amount, self.plain[sender].available)
+        if not amount:
+            return
+        plain_parcels = self.plain[sender].take_out(amount)
         parcels = [
             Parcel(int(Unit.CREDIT), int(Kind.AVAILABLE), part, None, expires)
             for expires, part in plain_parcels
         ]
         transfer_id = uuid.uuid4()
-        with self.working(0) as book:
-            account_id = book.account_id
+        with self.working(sender) as book:
             transfers.transfer_out(
                 book,
                 self.moment,
                 transfer_id=transfer_id,
-                counterpart_account_id=account_id + 1,
+                counterpart_account_id=book.account_id + receiver - sender,
                 parcels=parcels,
             )
-        with self.working(1) as book:
+        with self.working(receiver) as book:
             seq = transfers.transfer_in(
-                book, self.moment, transfer_id=transfer_id, counterpart_account_id=account_id, parcels=parcels
+                book,
+                self.moment,
+                transfer_id=transfer_id,
+                counterpart_account_id=book.account_id + sender - receiver,
+                parcels=parcels,
             )
-        self.plain[1].take_in(plain_parcels, seq)
+        self.plain[receiver].take_in(plain_parcels, seq)
 
     @invariant()
     def is_as_plain(self) -> None:
