@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields, validate
 
@@ -105,8 +105,7 @@ def load_plain(item: Any) -> dict[str, Any] | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadEvent:
+class ReadEvent(NamedTuple):
     """One item of a delivery: the event, or what is wrong with it."""
 
     event_id: str

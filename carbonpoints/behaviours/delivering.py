@@ -92,7 +92,7 @@ def deliver_batch(*, caller: Caller, items: Sequence[Any]) -> Delivered:
         by_source = _by_source(reads)
         for source in [*by_source][:1]:
             placed[source] = _place(session, here, catalogue, source, by_source[source])
-    answers = [_refused(read) for read in reads]
+    answers = {index: _refused(read) for index, read in enumerate(reads) if read.event is None}
     balances: dict[str, Balances] = {}
     for source, events in by_source.items():
         if source not in placed:
@@ -111,7 +111,7 @@ def deliver_batch(*, caller: Caller, items: Sequence[Any]) -> Delivered:
         # A source that is not registered has no events that anybody could ask about.
         with suppress(UnknownSource):
             note_unread(programme_id=here.programme_id, source_uri=source, unread=unread)
-    return Delivered(answers, balances)
+    return Delivered([answers[index] for index in range(len(reads))], balances)
 
 
 def _by_source(reads: Sequence[ReadEvent]) -> dict[str, dict[int, StagedEvent]]:
