@@ -14,6 +14,7 @@ from carbonpoints.accounts.status import CloseReason, FreezeReason, UnfreezeReas
 from carbonpoints.core.http import Schema
 from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.pagination import PageQuery
+from carbonpoints.core.sentences import Caveat
 from carbonpoints.core.timestamps import Timestamp
 from carbonpoints.ledger.chart import Flow, Unit
 
@@ -59,10 +60,7 @@ class BalancesSchema(Schema):
     clawback_due_millicredits = fields.Integer(
         required=True, metadata={"description": "Settled from what is earned next."}
     )
-    lifetime_reduction_mg = fields.Integer(
-        required=True,
-        metadata={"description": "An estimate by the methods of the rules; not tradable and no offset."},
-    )
+    lifetime_reduction_mg = fields.Integer(required=True)
     as_of = fields.AwareDateTime(required=True)
 
 
@@ -74,6 +72,7 @@ class AccountSchema(Schema):
     holder_kind = fields.String(required=True, validate=validate.OneOf(["person", "enterprise"]))
     status = fields.String(required=True, validate=validate.OneOf(["open", "frozen", "closed", "merged"]))
     balances = fields.Nested(BalancesSchema, required=True)
+    caveat = Caveat()
 
 
 class AccountQuerySchema(PurposeQuerySchema):
@@ -133,6 +132,7 @@ class ClosureSchema(Schema):
         allow_none=True,
         metadata={"description": "Code of what stands in the way; null where nothing does."},
     )
+    caveat = Caveat()
 
 
 class IdentifierSchema(Schema):
@@ -335,6 +335,7 @@ class TransactionsSchema(Schema):
 
     items = fields.List(fields.Nested(TransactionSchema), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
+    caveat = Caveat()
 
 
 class StatementQuerySchema(PurposeQuerySchema):
@@ -359,7 +360,5 @@ class StatementSchema(Schema):
     opening = fields.Nested(BalancesSchema, required=True)
     movements = fields.List(fields.Nested(MovementTotalSchema), required=True)
     closing = fields.Nested(BalancesSchema, required=True)
-    period_reduction_mg = fields.Integer(
-        required=True,
-        metadata={"description": "An estimate by the methods of the rules; not tradable and no offset."},
-    )
+    period_reduction_mg = fields.Integer(required=True)
+    caveat = Caveat()

@@ -12,18 +12,14 @@ from datetime import date
 from typing import Any
 
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.sentences import Sentence, sentence_for
+from carbonpoints.behaviours.sentences import sentence_for
 from carbonpoints.core.amounts import plain
+from carbonpoints.core.sentences import Sentence
 from carbonpoints.ledger.queries import StoredDecision
 from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.definitions import FactorDefinition
 from carbonpoints.rules.engine import NOT_COMPUTABLE, Assessment, CompiledRule, variables_of
 from carbonpoints.rules.language import EvaluationError, compile_expression
-
-CAVEAT_EN = (
-    "An estimate by the named method for this act only. It is not tradable and cannot be used as an offset."
-)
-CAVEAT_ZH = "本数值为按所列方法对本次行为的估算,不可交易,不得用于碳抵消。"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from carbonpoints.accounts.schemas import BalancesSchema, PurposeQuerySchema
 from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_body
+from carbonpoints.core.sentences import Caveat, SentenceSchema
 
 
 class FieldErrorSchema(Schema):
@@ -48,6 +49,7 @@ class DeliveredSchema(Schema):
             "description": "After the delivery, by account; empty for callers that may not read accounts."
         },
     )
+    caveat = Caveat()
 
 
 class ConditionSchema(Schema):
@@ -114,13 +116,6 @@ class CutSchema(Schema):
     left = fields.Integer(required=True)
 
 
-class SentenceSchema(Schema):
-    """The same sentence in both languages."""
-
-    en = fields.String(required=True)
-    zh = fields.String(required=True)
-
-
 class EventSchema(Schema):
     """One decided event and why it came out as it did."""
 
@@ -151,7 +146,7 @@ class EventSchema(Schema):
     estimate_mg = fields.Integer(required=True, allow_none=True)
     cut_by = fields.Nested(CutSchema, required=True, allow_none=True)
     sentence = fields.Nested(SentenceSchema, required=True)
-    caveat = fields.Nested(SentenceSchema, required=True)
+    caveat = Caveat()
 
 
 class EventQuerySchema(Schema):

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.core.amounts import credits_text, grams_text
+from carbonpoints.core.sentences import Sentence
 from carbonpoints.ledger.queries import StoredDecision
 from carbonpoints.rules.catalogue import PinnedRule
-
-
-class Sentence(NamedTuple):
-    """The same sentence twice."""
-
-    en: str
-    zh: str
-
 
 NOTHING: dict[Disposition, Sentence] = {
     Disposition.ACCOUNT_FROZEN: Sentence("the account was frozen", "账户处于冻结状态"),

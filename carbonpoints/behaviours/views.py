@@ -14,7 +14,7 @@ from carbonpoints.accounts.programme import programme_of
 from carbonpoints.behaviours.delivering import EVENT_PREFIX, Delivered
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import EventNotFound
-from carbonpoints.behaviours.explaining import CAVEAT_EN, CAVEAT_ZH, Explanation, explain
+from carbonpoints.behaviours.explaining import Explanation, explain
 from carbonpoints.behaviours.intake import event_hash
 from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.payloads import read_payload
@@ -119,7 +119,6 @@ def event_view(explanation: Explanation) -> dict[str, Any]:
         "estimate_mg": explanation.estimate_mg,
         "cut_by": _cut_view(explanation),
         "sentence": explanation.sentence._asdict(),
-        "caveat": {"en": CAVEAT_EN, "zh": CAVEAT_ZH},
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from carbonpoints.accounts.opening import is_minor_on
 from carbonpoints.core.roles import Role
+from carbonpoints.core.sentences import CAVEAT
 from tests.accounts.conftest import seed
 from tests.accounts.world import NOW, World, code, fields, nothing_changes, ok, rows
 
@@ -35,6 +36,7 @@ def test_a_customer_opens_their_own_account(world: World) -> None:
             "lifetime_reduction_mg": 0,
             "as_of": "2026-06-15T04:00:00+00:00",
         },
+        "caveat": CAVEAT._asdict(),
     }
     assert rows("SELECT kind, account_seq FROM decision") == [(1, 1)]
     assert rows("SELECT scheme, masked_value, valid_from, valid_to FROM holder_identifier") == [

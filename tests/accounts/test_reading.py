@@ -10,6 +10,7 @@ from carbonpoints.core.clock import clock_at
 from carbonpoints.core.errors import NotFound
 from carbonpoints.core.ids import parse_account_id
 from carbonpoints.core.roles import Role
+from carbonpoints.core.sentences import CAVEAT
 from tests.accounts.world import NOW, World, code, fields, nothing_changes, ok, rows
 
 SOON = NOW + timedelta(days=3)
@@ -75,6 +76,7 @@ def test_transactions_come_latest_first_in_pages(world: World) -> None:
             }
         ],
         "next_cursor": None,
+        "caveat": CAVEAT._asdict(),
     }
 
 
@@ -170,6 +172,18 @@ def test_periods() -> None:
     for period in ("2026-00", "2200", "9999-12"):
         with pytest.raises(NotFound):
             parse_period(period)
+
+
+@pytest.mark.parametrize(
+    "path", ["/accounts/mine", "/accounts/{}/closure-preview", "/transactions", "/statements/2026-06"]
+)
+def test_an_answer_says_once_what_its_reductions_are(world: World, path: str) -> None:
+    account = world.open()
+    answer = world.get(path.format(account))
+    assert ok(answer)["caveat"] == {"en": CAVEAT.en, "zh": CAVEAT.zh}
+    assert answer.text.count('"caveat"') == 1
+    assert "estimate" in CAVEAT.en
+    assert "估算" in CAVEAT.zh
 
 
 READS = ["/accounts/{}", "/transactions?account_id={}", "/statements/2026?account_id={}"]

@@ -20,6 +20,7 @@ from carbonpoints.core.config import Settings
 from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE
 from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.roles import Role
+from carbonpoints.core.sentences import CAVEAT
 from carbonpoints.ledger.reconcile import check
 from tests.behaviours.api import BANK, BATCH, ONE, TRANSIT, Api, body, ends, event, refusal, ride, wrong
 from tests.behaviours.world import NOW, World, payment, rows
@@ -54,6 +55,7 @@ def test_one_event_comes_back_with_its_decision_and_the_balance(api: Api, world:
         "reason": None,
         "errors": [],
     }
+    assert answer["caveat"] == CAVEAT._asdict()
     balances = answer["balances"][account]
     assert (balances["available_millicredits"], balances["lifetime_reduction_mg"]) == (134_500, 134_500)
 
