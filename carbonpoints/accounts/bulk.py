@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.accounts import identities
 from carbonpoints.accounts.consents import GIVEN, WITHDRAWN, ConsentWord, last_words, record_words
-from carbonpoints.accounts.errors import BankAccountLinkedOtherwise, BankAccountTaken, GuardianConsentNeeded
+from carbonpoints.accounts.errors import BankAccountLinkedOtherwise, BankAccountTaken
 from carbonpoints.accounts.linking import Relation, write_links
-from carbonpoints.accounts.opening import NewHolder, is_minor_on, open_holders
+from carbonpoints.accounts.opening import NewHolder, open_holders
 from carbonpoints.accounts.schemes import Scheme, check_identifier, mask
 from carbonpoints.accounts.work import lock_accounts
 from carbonpoints.core.clock import now
@@ -51,13 +51,10 @@ def open_accounts_in_bulk(
     Every person has one identifier, checked here. Raises InvalidRequest, GuardianConsentNeeded, and
     OpenedMeanwhile when somebody else opens one of the accounts at the same time.
     """
-    today = programme.calendar.local_date(now())
     hashes = []
     for holder in holders:
         ((scheme, value),) = holder.identifiers.items()
         hashes.append(identities.hash_identity(programme.id, scheme, check_identifier(scheme, value)))
-        if holder.born_on and not holder.guardian_consent_at and is_minor_on(holder.born_on, today):
-            raise GuardianConsentNeeded
     known = identities.current_holders(session, hashes)
     new = {
         identity: holder for identity, holder in zip(hashes, holders, strict=True) if identity not in known
@@ -103,7 +100,7 @@ def consent_in_bulk(
     Where the same source is consented to from the same instant or an earlier one, nothing changes; where the holder
     has withdrawn it, the consent is left out, for a load repeats what was said before and undoes nothing. Raises
     KeyError for a source that the programme does not have, ValueError for an instant to come, NotFound,
-    AccountClosed, AccountMerged.
+    GuardianConsentNeeded, AccountClosed, AccountMerged.
     """
     works = lock_accounts(session, programme.id, {consent.account_id for consent in consents})
     for work in works.values():

@@ -16,8 +16,14 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import reading_account, require_role
-from carbonpoints.accounts.errors import ConsentNotGiven, ConsentTextOutdated, ConsentWithdrawn
-from carbonpoints.accounts.models import Consent
+from carbonpoints.accounts.errors import (
+    ConsentNotGiven,
+    ConsentTextOutdated,
+    ConsentWithdrawn,
+    GuardianConsentNeeded,
+)
+from carbonpoints.accounts.models import Consent, Holder
+from carbonpoints.accounts.opening import is_minor_on
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.work import AccountView, Work, open_work, refuse_future
 from carbonpoints.core import audit
@@ -119,7 +125,8 @@ def give_consent(
 
     Acts are covered from the instant the text names, by default from now; where the same source is already
     consented to, from the instant of the earlier consent, for coverage was never interrupted. Giving it twice to
-    the same text changes nothing. Raises ConsentTextOutdated, AccountClosed, AccountMerged, InvalidRequest.
+    the same text changes nothing. Raises ConsentTextOutdated, GuardianConsentNeeded, AccountClosed, AccountMerged,
+    InvalidRequest.
     """
     require_role(caller, Role.CUSTOMER)
     with transaction() as session:
@@ -153,7 +160,7 @@ def declare_consent(
 
     For core banking and operations only, with a reason, which the audit keeps. Raises ConsentTextOutdated for a
     text that the programme never had, ConsentWithdrawn where the holder's last word is a withdrawal, InvalidRequest
-    for an instant to come, AccountClosed, AccountMerged.
+    for an instant to come, GuardianConsentNeeded, AccountClosed, AccountMerged.
     """
     require_role(caller, Role.CORE_BANKING, Role.OPERATIONS)
     with transaction() as session:
@@ -224,6 +231,18 @@ def last_words(session: Session, account_ids: Collection[int]) -> Mapping[tuple[
     }
 
 
+def _refuse_unguarded(session: Session, works: Sequence[Work]) -> None:
+    today = {work.book.account_id: work.moment.local_date for work in works}
+    unguarded = (
+        select(Holder.account_id, Holder.born_on)
+        .where(Holder.account_id == any_(literal(list(today), ARRAY(BigInteger))))
+        .where(Holder.born_on.is_not(None), Holder.guardian_consent_at.is_(None))
+    )
+    for account_id, born_on in session.execute(unguarded):
+        if born_on is not None and is_minor_on(born_on, today[account_id]):
+            raise GuardianConsentNeeded
+
+
 def consent_trace(source: ConsentSource, word: ConsentWord, *, declared: bool) -> dict[str, Any]:
     """Return what the decision keeps: enough for a replay, and from when the source's inputs are to be erased."""
     trace: dict[str, Any] = {"source": source.code, "action": word.action, "text_version": word.text_version}
@@ -246,7 +265,11 @@ SELECT * FROM unnest(CAST(:account_ids AS bigint[]), CAST(:seqs AS bigint[]), CA
 def record_words(
     session: Session, words: Sequence[tuple[Work, str, ConsentWord]], *, declared: bool
 ) -> list[int]:
-    """Decide consents given or withdrawn, keep them, and return the decisions' numbers in order."""
+    """Decide consents given or withdrawn, keep them, and return the decisions' numbers in order.
+
+    Raises GuardianConsentNeeded where a minor would give one without a guardian's; a minor may withdraw alone.
+    """
+    _refuse_unguarded(session, [work for work, _, word in words if word.action == GIVEN])
     seqs = [
         work.decide(
             DecisionKind.CONSENT,

@@ -73,9 +73,7 @@ def open_personal_account(*, caller: Caller, born_on: date | None, guardian_cons
         today = programme.calendar.local_date(now())
         refuse_future("born_on", born_on, today)
         is_minor = born_on is not None and is_minor_on(born_on, today)
-        if is_minor and not guardian_consent:
-            raise GuardianConsentNeeded
-        consent_at = now() if is_minor else None
+        consent_at = now() if is_minor and guardian_consent else None
         holder = NewHolder(identifiers, born_on=born_on, guardian_consent_at=consent_at)
         return _open_one(session, programme, "person", holder)
 
@@ -124,9 +122,17 @@ def open_holders(
 ) -> list[Book]:
     """Open an account for each new holder, in order, in a handful of statements; the books are written.
 
-    Raises OpenedMeanwhile when one of the identities is already somebody's; the transaction must then end.
+    Raises GuardianConsentNeeded for a minor without one, and OpenedMeanwhile when one of the identities is already
+    somebody's; the transaction must then end.
     """
     moment = Moment.at(now(), programme.calendar)
+    for holder in holders:
+        if (
+            holder.born_on
+            and not holder.guardian_consent_at
+            and is_minor_on(holder.born_on, moment.local_date)
+        ):
+            raise GuardianConsentNeeded
     books = open_accounts(
         session, programme_id=programme.id, holder_kind=holder_kind, moment=moment, count=len(holders)
     )

@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from carbonpoints.accounts.access import consents_in_force
 from carbonpoints.core.clock import clock_at
-from carbonpoints.core.db import reading
+from carbonpoints.core.db import reading, transaction
 from carbonpoints.core.ids import parse_account_id
 from carbonpoints.core.roles import Role
 from tests.accounts.world import NOW, TEXT_VERSION, World, code, fields, nothing_changes, ok, rows
@@ -201,3 +202,38 @@ def test_a_frozen_holder_can_withdraw_and_a_closed_one_too_but_not_consent(world
     ok(withdraw(world, account, "payments"))
     with nothing_changes():
         assert code(world.post(f"/accounts/{account}/consents", consent())) == (409, "account_closed")
+
+
+MINOR, ADULT = "2010-01-01", "2000-01-01"
+
+
+def hold_by(account: str, born_on: str, guardian_consent_at: datetime | None) -> None:
+    """Let the account's holder be somebody born on a day, as it may stand in the books from another system."""
+    statement = (
+        "UPDATE holder SET born_on = :born, guardian_consent_at = :guardian WHERE account_id = :account"
+    )
+    values = {"born": born_on, "guardian": guardian_consent_at, "account": parse_account_id(account)}
+    with transaction() as session:
+        session.execute(text(statement), values)
+
+
+def test_a_minor_consents_with_a_guardian_s_consent_only(world: World) -> None:
+    account = world.open()
+    ok(world.post(f"/accounts/{account}/consents", consent("payments")))
+    hold_by(account, MINOR, None)
+    declared = consent(covers_from=EARLIER.isoformat(), reason="signed at the branch")
+    with nothing_changes():
+        for answer in (
+            world.post(f"/accounts/{account}/consents", consent()),
+            world.core(f"/accounts/{account}/consents", declared),
+        ):
+            assert code(answer) == (403, "guardian_consent_needed")
+    ok(withdraw(world, account, "payments"))
+    hold_by(account, MINOR, NOW)
+    ok(world.post(f"/accounts/{account}/consents", consent()))
+
+
+def test_an_adult_consents_alone(world: World) -> None:
+    account = world.open()
+    hold_by(account, ADULT, None)
+    ok(world.post(f"/accounts/{account}/consents", consent()))
