@@ -114,6 +114,13 @@ class BankAccountLinkedOtherwise(Conflict):
     title = "The bank account is already linked in another relation."
 
 
+class BankAccountNotLinked(Conflict):
+    """The holder never had this bank account."""
+
+    code = "bank_account_not_linked"
+    title = "The bank account is not linked to this holder."
+
+
 class ConsentTextOutdated(Conflict):
     """The text agreed to is not the one that the programme offers."""
 

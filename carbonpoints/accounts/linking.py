@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.accounts import identities
 from carbonpoints.accounts.access import reading_account, require_role
-from carbonpoints.accounts.errors import BankAccountLinkedOtherwise, BankAccountTaken
+from carbonpoints.accounts.errors import BankAccountLinkedOtherwise, BankAccountNotLinked, BankAccountTaken
 from carbonpoints.accounts.models import LinkedAccount
 from carbonpoints.accounts.schemes import Scheme, check_identifier, mask
 from carbonpoints.accounts.work import AccountView, open_work
@@ -78,6 +78,33 @@ def link_account(*, caller: Caller, account_id: int, bank_account: str, relation
             seq = work.decide(DecisionKind.IDENTIFIER, {"linked": relation.value})
             audit.record(
                 session, account_id=account_id, action="bank_account.link", detail={"account_seq": seq}
+            )
+        return LinkAnswer(_linked(session, account_id), work.write())
+
+
+def unlink_account(*, caller: Caller, account_id: int, bank_account: str) -> LinkAnswer:
+    """End the link between a bank account and the holder. For core banking and operations; once more changes nothing.
+
+    From now on the acts on it are not the holder's, late reports of earlier ones included, and somebody else may be
+    linked as its owner. What was credited stays. Raises InvalidRequest, BankAccountNotLinked, AccountClosed,
+    AccountMerged.
+    """
+    require_role(caller, Role.CORE_BANKING, Role.OPERATIONS)
+    check_identifier(Scheme.BANK_ACCOUNT, bank_account, field="bank_account")
+    with transaction() as session:
+        work = open_work(session, caller, account_id)
+        work.refuse_unless("open", "frozen")
+        identity = identities.hash_identity(work.programme.id, Scheme.BANK_ACCOUNT, bank_account)
+        link = session.get(LinkedAccount, (account_id, identity), populate_existing=True)
+        if link is None:
+            raise BankAccountNotLinked
+        if link.unlinked_at is None:
+            link.unlinked_at = work.moment.booked_at
+            session.flush()
+            identities.release_bank_accounts(session, account_id, [identity])
+            seq = work.decide(DecisionKind.IDENTIFIER, {"unlinked": link.relation})
+            audit.record(
+                session, account_id=account_id, action="bank_account.unlink", detail={"account_seq": seq}
             )
         return LinkAnswer(_linked(session, account_id), work.write())
 

@@ -7,7 +7,17 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from carbonpoints.accounts import consents, identifiers, linking, merging, opening, reading, schemas, status
+from carbonpoints.accounts import (
+    consents,
+    identifiers,
+    linking,
+    merging,
+    opening,
+    previews,
+    reading,
+    schemas,
+    status,
+)
 from carbonpoints.accounts.schemes import Scheme
 from carbonpoints.accounts.views import statement_view, transaction_view
 from carbonpoints.accounts.work import AccountView, Answer
@@ -100,9 +110,19 @@ def unfreeze_account(body: dict[str, Any], account_id: str) -> AccountView:
 @blueprint.route("/accounts/<account_id>/closure-preview")
 @blueprint.arguments(schemas.PurposeQuerySchema, location="query")
 @blueprint.response(200, schemas.ClosureSchema)
-def preview_closure(query: dict[str, Any], account_id: str) -> status.Closure:
+def preview_closure(query: dict[str, Any], account_id: str) -> previews.Closure:
     """Say what closing the account now would do to its credits, and what stands in the way."""
-    return status.preview_closure(caller=current_caller(), account_id=parse_account_id(account_id), **query)
+    return previews.preview_closure(caller=current_caller(), account_id=parse_account_id(account_id), **query)
+
+
+@blueprint.route("/accounts/<account_id>/dormancy-preview")
+@blueprint.arguments(schemas.PurposeQuerySchema, location="query")
+@blueprint.response(200, schemas.DormancySchema)
+def preview_dormancy(query: dict[str, Any], account_id: str) -> previews.Dormancy:
+    """Say what becomes of the account's credits while nobody uses it."""
+    return previews.preview_dormancy(
+        caller=current_caller(), account_id=parse_account_id(account_id), **query
+    )
 
 
 @blueprint.route("/accounts/<account_id>/close", methods=["POST"])
@@ -160,6 +180,14 @@ def list_linked_accounts(query: dict[str, Any], account_id: str) -> dict[str, An
 def link_account(body: dict[str, Any], account_id: str) -> linking.LinkAnswer:
     """Link a bank account to its owner or to somebody who may use it."""
     return linking.link_account(caller=current_caller(), account_id=parse_account_id(account_id), **body)
+
+
+@blueprint.route("/accounts/<account_id>/linked-accounts/unlink", methods=["POST"])
+@blueprint.arguments(schemas.UnlinkAccountSchema)
+@blueprint.response(200, schemas.LinkAnswerSchema)
+def unlink_account(body: dict[str, Any], account_id: str) -> linking.LinkAnswer:
+    """End the link to a bank account: what is done on it counts for the holder no longer."""
+    return linking.unlink_account(caller=current_caller(), account_id=parse_account_id(account_id), **body)
 
 
 @blueprint.route("/accounts/<account_id>/consents", methods=["GET"])
@@ -274,11 +302,13 @@ ACCOUNTS = Registration(
         "freeze_account": _ADMIN,
         "unfreeze_account": _ADMIN,
         "preview_closure": _READ,
+        "preview_dormancy": _READ,
         "close_account": _WRITE,
         "list_identifiers": _READ,
         "add_identifier": _WRITE,
         "list_linked_accounts": _READ,
         "link_account": _WRITE,
+        "unlink_account": _WRITE,
         "list_consents": _READ,
         "give_consent": _CONSENT,
         "withdraw_consent": _CONSENT,

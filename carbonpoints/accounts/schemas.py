@@ -14,7 +14,7 @@ from carbonpoints.accounts.status import CloseReason, FreezeReason, UnfreezeReas
 from carbonpoints.core.http import Schema
 from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.pagination import PageQuery
-from carbonpoints.core.sentences import Caveat
+from carbonpoints.core.sentences import Caveat, SentenceSchema
 from carbonpoints.core.timestamps import Timestamp
 from carbonpoints.ledger.chart import Flow, Unit
 
@@ -127,11 +127,38 @@ class ClosureSchema(Schema):
     account_id = AccountId(required=True)
     balances = fields.Nested(BalancesSchema, required=True)
     forfeited_millicredits = fields.Integer(required=True)
+    sentence = fields.Nested(SentenceSchema, required=True)
     refusal = fields.String(
         required=True,
         allow_none=True,
         metadata={"description": "Code of what stands in the way; null where nothing does."},
     )
+    caveat = Caveat()
+
+
+class EndingSchema(Schema):
+    """Credits that end together."""
+
+    expires_on = fields.Date(
+        required=True, metadata={"description": "The last date on which they can be used."}
+    )
+    amount_millicredits = fields.Integer(required=True)
+
+
+class DormancySchema(Schema):
+    """What becomes of the credits of an account that is not used."""
+
+    account_id = AccountId(required=True)
+    balances = fields.Nested(BalancesSchema, required=True)
+    forfeited_millicredits = fields.Integer(
+        required=True, metadata={"description": "Always 0: not using an account costs nothing."}
+    )
+    endings = fields.List(
+        fields.Nested(EndingSchema),
+        required=True,
+        metadata={"description": "What is available or pending, by its last date, the next one first."},
+    )
+    sentence = fields.Nested(SentenceSchema, required=True)
     caveat = Caveat()
 
 
@@ -192,6 +219,12 @@ class LinkAccountSchema(Schema):
 
     bank_account = fields.String(required=True, validate=REFERENCE)
     relation = fields.Enum(Relation, by_value=True, required=True)
+
+
+class UnlinkAccountSchema(Schema):
+    """A bank account that is the holder's no longer."""
+
+    bank_account = fields.String(required=True, validate=REFERENCE)
 
 
 class LinkAnswerSchema(Schema):

@@ -2,20 +2,19 @@
 
     open <-> frozen        open, frozen -> closed        open -> merged
 
-A frozen account neither earns nor spends; a closed one is final. Closing forfeits what is available or pending,
-and says so beforehand.
+A frozen account neither earns nor spends; a closed one is final. Closing forfeits what is available or pending;
+`previews` says so beforehand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.access import readable_head, reading_account, require_role
+from carbonpoints.accounts.access import readable_head, require_role
 from carbonpoints.accounts.errors import (
     AccountClosed,
     AccountFrozen,
@@ -25,7 +24,6 @@ from carbonpoints.accounts.errors import (
     NotYours,
 )
 from carbonpoints.accounts.models import Holder, StatusChange
-from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.work import AccountView, Answer, Work, answer_once, open_work, refuse_future
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller, caller_hash
@@ -35,7 +33,7 @@ from carbonpoints.core.roles import Role
 from carbonpoints.ledger import flows
 from carbonpoints.ledger.errors import HoldsOpen
 from carbonpoints.ledger.loading import load_open_items
-from carbonpoints.ledger.queries import Balances, has_incoming_transfer, read_balances
+from carbonpoints.ledger.queries import has_incoming_transfer
 
 
 class FreezeReason(StrEnum):
@@ -64,18 +62,6 @@ class CloseReason(StrEnum):
     DECEASED = "deceased"
     RELATIONSHIP_ENDED = "relationship_ended"
     FRAUD_CONFIRMED = "fraud_confirmed"
-
-
-@dataclass(frozen=True)
-class Closure:
-    """What closing the account now would do."""
-
-    account_id: int
-    balances: Balances
-    forfeited_millicredits: int
-    """What is available or pending, and would be lost."""
-    refusal: str | None
-    """Code of what stands in the way; None when the account can be closed."""
 
 
 def freeze_account(
@@ -120,23 +106,6 @@ def unfreeze_account(
         return _change(work, caller, "open", reason_code, reason)
 
 
-def preview_closure(*, caller: Caller, account_id: int, purpose: str | None) -> Closure:
-    """Say what closing the account now would do to its credits."""
-    with reading_account(caller=caller, account_id=account_id, action="closure.preview", purpose=purpose) as (
-        session,
-        head,
-    ):
-        programme = programme_settings(session, head.programme_id)
-        balances = read_balances(session, account_id, programme.calendar, None)
-        refusal = _refusal(session, caller, head.status, account_id, balances.held_millicredits)
-        return Closure(
-            account_id=account_id,
-            balances=balances,
-            forfeited_millicredits=balances.available_millicredits + balances.pending_millicredits,
-            refusal=refusal.code if refusal else None,
-        )
-
-
 def close_account(
     *,
     caller: Caller,
@@ -161,7 +130,7 @@ def close_account(
         def close() -> dict[str, object]:
             work = open_work(session, caller, account_id)
             held = work.view().balances.held_millicredits
-            refusal = _refusal(session, caller, work.book.status, account_id, held)
+            refusal = closing_refusal(session, caller, work.book.status, account_id, held)
             if refusal is not None:
                 raise refusal
             return answer(_change(work, caller, "closed", reason_code, reason))
@@ -171,9 +140,10 @@ def close_account(
         )
 
 
-def _refusal(
+def closing_refusal(
     session: Session, caller: Caller, status: str, account_id: int, held_millicredits: int
 ) -> type[CarbonpointsError] | None:
+    """Return what keeps this caller from closing the account now; None where nothing does."""
     if status in {"closed", "merged"}:
         return AccountClosed if status == "closed" else AccountMerged
     if status == "frozen" and caller.role is Role.CUSTOMER:

@@ -55,6 +55,15 @@ class Balances:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """Credits, available or pending, that end together."""
+
+    expires_on: date
+    """The last date on which they can be used."""
+    amount_millicredits: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDecision:
     """A decision as it was stored; `carbonpoints.ledger.models.Decision` says what the fields mean."""
 
@@ -144,6 +153,12 @@ BALANCES_NOW = """
 SELECT b.unit_id, b.kind, l.expires_on, b.amount
 FROM balance b LEFT JOIN lot l ON l.account_id = b.account_id AND l.lot_no = b.lot_no
 WHERE b.account_id = %s AND b.amount > 0
+"""
+ENDINGS = """
+SELECT l.expires_on, sum(b.amount)::bigint AS amount_millicredits
+FROM balance b JOIN lot l ON l.account_id = b.account_id AND l.lot_no = b.lot_no
+WHERE b.account_id = %s AND b.kind = ANY(%s) AND b.amount > 0 AND l.expires_on >= %s
+GROUP BY l.expires_on ORDER BY l.expires_on
 """
 # Entries booked in [from, to) have numbers between two snapshots: the cost follows the period, not the journal.
 BOUNDS = """
@@ -269,6 +284,13 @@ def read_balances(session: Session, account_id: int, calendar: Calendar, at: dat
         instant = at
         rows = _rows_before(session, account_id, at + timedelta(microseconds=1))
     return _summarise(rows, calendar.business_date(instant), instant)
+
+
+def read_endings(session: Session, account_id: int, business_date: date) -> list[Ending]:
+    """Return the credits that are available or pending, by their last usable date from `business_date` on."""
+    with raw_connection(session).cursor(row_factory=class_row(Ending)) as cursor:
+        parameters = (account_id, [int(Kind.AVAILABLE), int(Kind.PENDING)], business_date)
+        return cursor.execute(ENDINGS, parameters).fetchall()
 
 
 def _rows_before(session: Session, account_id: int, instant: datetime) -> list[BalanceRow]:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 from carbonpoints.accounts.access import resolve_subjects
+from carbonpoints.core.clock import clock_at
 from carbonpoints.core.db import reading
 from carbonpoints.core.ids import parse_account_id
 from tests.accounts.world import BANK_ACCOUNT, NOW, World, code, link, nothing_changes, ok, rows
@@ -81,3 +84,63 @@ def test_a_customer_links_nothing(world: World) -> None:
     account = world.open()
     with nothing_changes():
         assert code(world.post(f"/accounts/{account}/linked-accounts", link())) == (403, "role_not_allowed")
+
+
+UNLINK = {"bank_account": BANK_ACCOUNT}
+
+
+def test_an_unlinked_account_counts_for_nobody_until_it_is_linked_again(world: World) -> None:
+    account, other = world.open("C1"), world.open("C2")
+    ok(world.core(f"/accounts/{account}/linked-accounts", link()))
+    with clock_at(NOW + timedelta(days=1)):
+        answer = ok(world.core(f"/accounts/{account}/linked-accounts/unlink", UNLINK))
+        (shown,) = answer["linked_accounts"]
+        assert (shown["linked_at"], shown["unlinked_at"]) == (
+            "2026-06-15T04:00:00+00:00",
+            "2026-06-16T04:00:00+00:00",
+        )
+        subject = f"BANK_ACCOUNT:{BANK_ACCOUNT}"
+        with reading() as session:
+            assert resolve_subjects(session, world.programme_id, [subject], NOW) == {}
+        assert rows("SELECT trace FROM decision WHERE kind = 5 ORDER BY account_seq") == [
+            ({"linked": "owner"},),
+            ({"unlinked": "owner"},),
+        ]
+        assert rows("SELECT action, detail FROM audit_record WHERE action = 'bank_account.unlink'") == [
+            ("bank_account.unlink", {"account_seq": 3})
+        ]
+        with nothing_changes():
+            assert ok(world.core(f"/accounts/{account}/linked-accounts/unlink", UNLINK)) == answer
+        ok(world.core(f"/accounts/{other}/linked-accounts", link()))
+        with nothing_changes():
+            again = world.core(f"/accounts/{account}/linked-accounts", link())
+        assert code(again) == (409, "bank_account_taken")
+        with reading() as session:
+            found = resolve_subjects(session, world.programme_id, [subject], NOW)
+        assert found == {subject: parse_account_id(other)}
+
+
+def test_unlinking_leaves_other_holders_links(world: World) -> None:
+    owner, user = world.open("C1"), world.open("C2")
+    ok(world.core(f"/accounts/{owner}/linked-accounts", link()))
+    ok(world.core(f"/accounts/{user}/linked-accounts", link("authorised_user")))
+    ok(world.core(f"/accounts/{user}/linked-accounts/unlink", UNLINK))
+    assert rows("SELECT account_id, relation FROM identity_bank_account") == [
+        (parse_account_id(owner), "owner")
+    ]
+
+
+def test_what_was_never_linked_is_not_unlinked(world: World) -> None:
+    account, other = world.open("C1"), world.open("C2")
+    ok(world.core(f"/accounts/{other}/linked-accounts", link()))
+    with nothing_changes():
+        answer = world.core(f"/accounts/{account}/linked-accounts/unlink", UNLINK)
+    assert code(answer) == (409, "bank_account_not_linked")
+
+
+def test_a_customer_unlinks_nothing(world: World) -> None:
+    account = world.open()
+    ok(world.core(f"/accounts/{account}/linked-accounts", link()))
+    with nothing_changes():
+        answer = world.post(f"/accounts/{account}/linked-accounts/unlink", UNLINK)
+    assert code(answer) == (403, "role_not_allowed")

@@ -75,11 +75,15 @@ CALLS: dict[str, Call] = {
         before=("accounts.freeze_account",),
     ),
     "accounts.preview_closure": Call(Role.CUSTOMER),
+    "accounts.preview_dormancy": Call(Role.CUSTOMER),
     "accounts.close_account": Call(Role.CUSTOMER, REASON, headers=_KEY),
     "accounts.list_identifiers": Call(Role.CUSTOMER),
     "accounts.add_identifier": Call(Role.CORE_BANKING, {"scheme": "CUSTOMER_REF", "value": "OWNER-2"}),
     "accounts.list_linked_accounts": Call(Role.CUSTOMER),
     "accounts.link_account": Call(Role.CORE_BANKING, {"bank_account": "6222", "relation": "owner"}),
+    "accounts.unlink_account": Call(
+        Role.CORE_BANKING, {"bank_account": "6222"}, before=("accounts.link_account",)
+    ),
     "accounts.list_consents": Call(Role.CUSTOMER),
     "accounts.give_consent": Call(
         Role.CUSTOMER, {"source": "payments", "text_version": "2026-01", "channel": "app"}
