@@ -74,15 +74,17 @@ def freeze_account(
 ) -> AccountView:
     """Freeze an open account; `deceased_on` is kept where the holder died. Operations only.
 
+    A death is recorded of a frozen account's holder too: what was the reason before may be resolved, this is not.
     Raises AccountFrozen, AccountClosed, AccountMerged.
     """
     require_role(caller, Role.OPERATIONS)
     with transaction() as session:
         work = open_work(session, caller, account_id)
-        work.refuse_unless("open")
-        if reason_code is FreezeReason.DECEASED:
+        holder = session.get_one(Holder, account_id, populate_existing=True)
+        is_new_death = reason_code is FreezeReason.DECEASED and holder.deceased_on is None
+        work.refuse_unless("open", *(("frozen",) if is_new_death else ()))
+        if is_new_death:
             refuse_future("deceased_on", deceased_on, work.moment.local_date)
-            holder = session.get_one(Holder, account_id, populate_existing=True)
             holder.deceased_on = deceased_on or work.moment.local_date
         return _change(work, caller, "frozen", reason_code, reason)
 

@@ -103,6 +103,21 @@ def test_death_freezes_until_the_record_is_corrected(world: World) -> None:
     assert rows("SELECT deceased_on FROM holder") == [(None,)]
 
 
+def test_a_death_is_recorded_of_a_frozen_account_s_holder_too(world: World) -> None:
+    account = world.open()
+    deceased = {"reason_code": "deceased", "reason": "notified by the branch", "deceased_on": "2026-06-10"}
+    ok(world.operate(f"/accounts/{account}/freeze", FREEZE))
+    assert ok(world.operate(f"/accounts/{account}/freeze", deceased))["status"] == "frozen"
+    assert rows("SELECT deceased_on FROM holder") == [(date(2026, 6, 10),)]
+    assert rows("SELECT from_status, to_status, reason_code FROM status_change ORDER BY account_seq") == [
+        ("open", "frozen", "fraud_suspected"),
+        ("frozen", "frozen", "deceased"),
+    ]
+    with nothing_changes():
+        assert code(world.operate(f"/accounts/{account}/unfreeze", UNFREEZE)) == (409, "holder_deceased")
+        assert code(world.operate(f"/accounts/{account}/freeze", deceased)) == (409, "account_frozen")
+
+
 def test_nobody_died_tomorrow(world: World) -> None:
     account = world.open()
     deceased = {"reason_code": "deceased", "reason": "?", "deceased_on": "2026-06-16"}
