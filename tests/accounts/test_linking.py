@@ -101,7 +101,7 @@ def test_an_unlinked_account_counts_for_nobody_until_it_is_linked_again(world: W
         )
         subject = f"BANK_ACCOUNT:{BANK_ACCOUNT}"
         with reading() as session:
-            assert resolve_subjects(session, world.programme_id, [subject], NOW) == {}
+            assert resolve_subjects(session, world.programme_id, [subject]) == {}
         assert rows("SELECT trace FROM decision WHERE kind = 5 ORDER BY account_seq") == [
             ({"linked": "owner"},),
             ({"unlinked": "owner"},),
@@ -116,8 +116,8 @@ def test_an_unlinked_account_counts_for_nobody_until_it_is_linked_again(world: W
             again = world.core(f"/accounts/{account}/linked-accounts", link())
         assert code(again) == (409, "bank_account_taken")
         with reading() as session:
-            found = resolve_subjects(session, world.programme_id, [subject], NOW)
-        assert found == {subject: parse_account_id(other)}
+            found = resolve_subjects(session, world.programme_id, [subject])
+        assert found[subject].at(NOW) == parse_account_id(other)
 
 
 def test_unlinking_leaves_other_holders_links(world: World) -> None:
