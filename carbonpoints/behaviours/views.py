@@ -25,6 +25,7 @@ from carbonpoints.core.db import reading, settings
 from carbonpoints.core.ids import NumberedId, account_public_id, parse_numbered_id
 from carbonpoints.core.problems import field_body
 from carbonpoints.core.roles import Role
+from carbonpoints.core.sentences import CAVEAT
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.queries import Balances, StoredDecision, award_expiry, find_events, read_decision
 from carbonpoints.rules.catalogue import PinnedRule, read_pin
@@ -52,6 +53,7 @@ def delivered_view(delivered: Delivered, *, shows_balances: bool) -> dict[str, A
             }
             for account, held in balances.items()
         },
+        "caveat": CAVEAT._asdict(),
     }
 
 
