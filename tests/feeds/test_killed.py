@@ -15,9 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import flask_migrate
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from carbonpoints.app import create_app
 from carbonpoints.behaviours.feed_services import JobProgress, continue_next_job, read_progress, receive_file
@@ -113,8 +115,8 @@ def test_killed_workers_change_no_total(
 
         for reached in (
             lambda: staged() > 2 * EVENTS // 3,
-            lambda: decided() > EVENTS // 4,
-            lambda: decided() > EVENTS // 2,
+            lambda: decided() > EVENTS // 10,
+            lambda: decided() > EVENTS // 5,
         ):
             workers = [start_worker(environment), start_worker(environment)]
             wait_for(reached, workers)
@@ -149,20 +151,26 @@ def test_a_killed_database_server_changes_no_total(
         job_id = receive_day(feed_programme())
         for reached in (
             lambda: read_progress(job_id=job_id).line_count > EVENTS,
-            lambda: read_progress(job_id=job_id).decided_count > EVENTS // 3,
+            lambda: read_progress(job_id=job_id).decided_count > EVENTS // 5,
         ):
             worker = start_worker(environment)
             wait_for(reached, [worker])
             kill_database(durable_servers)
             assert worker.wait(timeout=60) != 0, "nobody can work without a database"
-            db.session.remove()
             durable_servers.postgresql.restart()
-            assert read_progress(job_id=job_id).state in {"received", "staged"}, "killed half-way"
+            assert read_again(job_id).state in {"received", "staged"}, "killed half-way"
         while continue_next_job():
             pass
         prove_totals(read_progress(job_id=job_id))
         db.session.remove()
         db.engine.dispose()
+
+
+def read_again(job_id: uuid.UUID) -> JobProgress:
+    """What a process reads that outlived the server: its old connection fails once, then there is a new one."""
+    with suppress(OperationalError, psycopg.OperationalError):
+        return read_progress(job_id=job_id)
+    return read_progress(job_id=job_id)
 
 
 def receive_day(programme: FedProgramme) -> uuid.UUID:
