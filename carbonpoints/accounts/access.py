@@ -113,16 +113,20 @@ def resolve_subjects(
     A bank account stands for its owner, or for the customer who acted on it where the subject says who, if that
     customer owns or may use it. Two queries, however many subjects.
     """
-    numbers: dict[str, bytes] = {}
-    persons: dict[str, bytes] = {}
+    asked_numbers: dict[str, tuple[str, str]] = {}
+    asked_persons: dict[str, tuple[str, str]] = {}
     for subject in subjects:
         scheme, value, acting = identities.split_subject(subject)
         if scheme is Scheme.BANK_ACCOUNT:
-            numbers[subject] = identities.hash_identity(programme_id, scheme, value)
+            asked_numbers[subject] = (scheme, value)
             if acting:
-                persons[subject] = identities.hash_identity(programme_id, Scheme.CUSTOMER_REF, acting)
+                asked_persons[subject] = (Scheme.CUSTOMER_REF, acting)
         elif scheme is not None:
-            persons[subject] = identities.hash_identity(programme_id, scheme, value)
+            asked_persons[subject] = (scheme, value)
+    numbers, persons = (
+        dict(zip(asked, identities.hash_identities(programme_id, asked.values()), strict=True))
+        for asked in (asked_numbers, asked_persons)
+    )
     bearers = identities.bearers_of(session, set(persons.values())) if persons else {}
     links = identities.links_of(session, set(numbers.values())) if numbers else {}
     found = {}

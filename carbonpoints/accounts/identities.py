@@ -8,7 +8,7 @@ callers in clear: only their keyed hash and a mask are kept.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -23,7 +23,13 @@ from carbonpoints.core.db import raw_connection, settings
 
 def hash_identity(programme_id: int, scheme: str, value: str) -> bytes:
     """Return the keyed hash of an identifier or a bank account's number within its programme."""
-    return identity_hash(settings().identity_key, "holder", str(programme_id), scheme, value)
+    return hash_identities(programme_id, [(scheme, value)])[0]
+
+
+def hash_identities(programme_id: int, identities: Iterable[tuple[str, str]]) -> list[bytes]:
+    """Return the same for many pairs of scheme and value, in order."""
+    key, programme = settings().identity_key, str(programme_id)
+    return [identity_hash(key, "holder", programme, scheme, value) for scheme, value in identities]
 
 
 _CLAIM = text("""

@@ -91,7 +91,7 @@ def decide(
         known=find_events(
             session, [(c.claimed_by or c.account_id, c.event_hash) for c in placed if not c.is_new]
         ),
-        usage=usage_store.load(session, account_ids, placed),
+        usage=usage_store.load(session, placed),
         oldest=_oldest(delivery),
         payloads=[],
         withdrawn=[],

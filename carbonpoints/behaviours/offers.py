@@ -82,13 +82,16 @@ def list_tasks(*, caller: Caller, account_id: int | None, purpose: str | None) -
 def _usage_today(
     session: Session, account_id: int, rules: Sequence[RuleDefinition], today: date
 ) -> UsageBook:
-    ranges: dict[tuple[str, str], tuple[date, date]] = {
-        (rule.code, cap.window): (period_start(cap.window, today), period_start(cap.window, today))
+    ranges: dict[tuple[int, str, str], tuple[date, date]] = {
+        (account_id, rule.code, cap.window): (
+            period_start(cap.window, today),
+            period_start(cap.window, today),
+        )
         for rule in rules
         for cap in rule.caps
         if cap.window != "event"
     }
-    return usage_store.load_ranges(session, [account_id], ranges).get(account_id) or UsageBook()
+    return usage_store.load_ranges(session, ranges).get(account_id) or UsageBook()
 
 
 def _left(limit: int | None, used: int) -> int | None:

@@ -13,13 +13,14 @@ from carbonpoints.behaviours.candidates import Candidate
 from carbonpoints.core.arrays import of_numbers, of_texts, of_times
 from carbonpoints.core.copying import JSONB_VERSION, NULL, days_of
 from carbonpoints.core.db import copy_rows, raw_connection, settings
+from carbonpoints.rules.engine import CompiledRule
 from carbonpoints.rules.usage import UsageBook, UsageRow, period_start, read_tallies
 
 LOAD = """
 SELECT u.account_id, u.scope, u.period, u.period_start, u.awards, u.reduction_mg, u.amount_millicredits, u.tallies::text
-FROM unnest(%s::text[], %s::text[], %s::date[], %s::date[]) AS w (scope, period, first, last)
-JOIN usage u ON u.scope = w.scope AND u.period = w.period AND u.period_start BETWEEN w.first AND w.last
-WHERE u.account_id = ANY(%s)
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::date[], %s::date[]) AS w (account_id, scope, period, first, last)
+JOIN usage u ON u.account_id = w.account_id AND u.scope = w.scope AND u.period = w.period
+    AND u.period_start BETWEEN w.first AND w.last
 """
 USAGE = "usage (account_id, scope, period, period_start, awards, reduction_mg, amount_millicredits, tallies)"
 UPDATE = """
@@ -34,36 +35,30 @@ _LENGTH = Struct(">i")
 _HEAD = Struct(">h iq")
 _AMOUNTS = Struct(">ii ii iq iq")
 
-Ranges = Mapping[tuple[str, str], tuple[date, date]]
-"""First and last period start wanted, per scope and period."""
+Ranges = Mapping[tuple[int, str, str], tuple[date, date]]
+"""First and last period start wanted, per account, scope and period."""
 
 
-def load(
-    session: Session, account_ids: Sequence[int], candidates: Sequence[Candidate]
-) -> dict[int, UsageBook]:
-    """Return the usage that the candidates' rules look at, by account."""
-    return load_ranges(session, account_ids, _ranges(candidates))
+def load(session: Session, candidates: Sequence[Candidate]) -> dict[int, UsageBook]:
+    """Return the usage that each candidate's rule looks at, by account."""
+    return load_ranges(session, _ranges(candidates))
 
 
-def load_ranges(session: Session, account_ids: Sequence[int], ranges: Ranges) -> dict[int, UsageBook]:
+def load_ranges(session: Session, ranges: Ranges) -> dict[int, UsageBook]:
     """Return the usage in these periods, by account; an account without any is absent."""
     books: dict[int, UsageBook] = {}
-    secret = settings().identity_key
-    if not ranges or not account_ids:
+    if not ranges:
         return books
-    keys = list(ranges)
-    rows = raw_connection(session).execute(
-        LOAD,
-        (
-            [scope for scope, _ in keys],
-            [period for _, period in keys],
-            [ranges[key][0] for key in keys],
-            [ranges[key][1] for key in keys],
-            list(account_ids),
-        ),
-        binary=True,
+    secret = settings().identity_key
+    parameters = (
+        of_numbers(account_id for account_id, _, _ in ranges),
+        of_texts(scope for _, scope, _ in ranges),
+        of_texts(period for _, _, period in ranges),
+        of_times(first for first, _ in ranges.values()),
+        of_times(last for _, last in ranges.values()),
     )
-    for account_id, scope, period, start, awards, reduction_mg, amount_millicredits, tallies in rows:
+    found = raw_connection(session).execute(LOAD, parameters, binary=True).fetchall()
+    for account_id, scope, period, start, awards, reduction_mg, amount_millicredits, tallies in found:
         book = books.get(account_id)
         if book is None:
             book = books[account_id] = UsageBook(secret=secret)
@@ -74,26 +69,21 @@ def load_ranges(session: Session, account_ids: Sequence[int], ranges: Ranges) ->
 
 
 def _ranges(candidates: Sequence[Candidate]) -> Ranges:
-    """Return the periods that any candidate needs."""
-    spans: dict[int, tuple[Candidate, date, date]] = {}
+    spans: dict[tuple[int, CompiledRule], tuple[date, date]] = {}
     for candidate in candidates:
         if candidate.compiled is None or candidate.local_date is None:
             continue
-        span = spans.get(id(candidate.compiled))
-        day = candidate.local_date
-        if span is None:
-            spans[id(candidate.compiled)] = (candidate, day, day)
-        elif day < span[1] or day > span[2]:
-            spans[id(candidate.compiled)] = (candidate, min(day, span[1]), max(day, span[2]))
-    ranges: dict[tuple[str, str], tuple[date, date]] = {}
-    for candidate, first, last in spans.values():
-        compiled = candidate.compiled
-        assert compiled is not None  # noqa: S101 - only candidates with a rule have a span
+        key, day = (candidate.account_id, candidate.compiled), candidate.local_date
+        first, last = spans.get(key, (day, day))
+        spans[key] = (min(first, day), max(last, day))
+    ranges: dict[tuple[int, str, str], tuple[date, date]] = {}
+    for (account_id, compiled), (first, last) in spans.items():
         for period in compiled.periods:
             reach = first - timedelta(days=compiled.look_back_days) if period == "day" else first
             low, high = period_start(period, reach), period_start(period, last)
-            known = ranges.get((compiled.rule.code, period), (low, high))
-            ranges[compiled.rule.code, period] = (min(low, known[0]), max(high, known[1]))
+            # Two versions of one rule may decide in one delivery.
+            known = ranges.get((account_id, compiled.rule.code, period), (low, high))
+            ranges[account_id, compiled.rule.code, period] = (min(low, known[0]), max(high, known[1]))
     return ranges
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import select, text
@@ -27,11 +25,9 @@ from carbonpoints.core.problems import field_body
 from carbonpoints.core.roles import Role
 from carbonpoints.core.sentences import CAVEAT
 from carbonpoints.ledger.chart import DecisionKind
-from carbonpoints.ledger.queries import Balances, StoredDecision, award_expiry, find_events, read_decision
+from carbonpoints.ledger.queries import StoredDecision, award_expiry, find_events, read_decision
 from carbonpoints.rules.catalogue import PinnedRule, read_pin
 
-_BALANCES = tuple(field.name for field in fields(Balances))
-_balances_in = attrgetter(*_BALANCES)
 AWARDED = frozenset({Disposition.CREDITED, Disposition.PARTLY_CREDITED})
 
 
@@ -47,11 +43,7 @@ def delivered_view(delivered: Delivered, *, shows_balances: bool) -> dict[str, A
             for item in delivered.items
         ],
         "balances": {
-            account: {
-                **dict(zip(_BALANCES, _balances_in(held), strict=True)),
-                "as_of": held.as_of.isoformat(),
-            }
-            for account, held in balances.items()
+            account: {**held._asdict(), "as_of": held.as_of.isoformat()} for account, held in balances.items()
         },
         "caveat": CAVEAT._asdict(),
     }

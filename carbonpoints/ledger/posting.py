@@ -102,9 +102,9 @@ def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
                 last_seq=row[4],
                 last_booked_at=row[5],
             )
-            for row in cursor.execute(LOCK, (ids,))
+            for row in cursor.execute(LOCK, (ids,)).fetchall()
         }
-        for row in cursor.execute(LOTS_AND_BALANCES, {"ids": ids}):
+        for row in cursor.execute(LOTS_AND_BALANCES, {"ids": ids}).fetchall():
             account_id, unit_id, lot_no, kind, amount, batch, expires_on, created_seq = row
             if amount is None:
                 books[account_id].add_lot(Lot(lot_no, unit_id, batch, expires_on, created_seq))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import class_row
 from sqlalchemy.orm import Session
@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from carbonpoints.core import clock
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.db import raw_connection
-from carbonpoints.ledger.book import Book
-from carbonpoints.ledger.chart import FIRST_HOUSE_KIND, Kind, Unit
+from carbonpoints.ledger.book import AVAILABLE, CREDIT, HELD, MG_CO2E, PENDING, Book
+from carbonpoints.ledger.chart import FIRST_HOUSE_KIND, Kind
 
 EXPIRING_DAYS = 30
 LAST_SEQ = 2**63 - 1
@@ -38,8 +38,7 @@ class AccountHead:
     opened_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Balances:
+class Balances(NamedTuple):
     """What an account has at an instant."""
 
     available_millicredits: int
@@ -243,25 +242,28 @@ def read_head(session: Session, account_id: int) -> AccountHead | None:
 
 BalanceRow = tuple[int, int, date | None, int]
 """Unit, kind, last usable date of the lot, amount."""
+# Plain integers: an enumeration costs more to look up than everything else of a balance.
+HELD_KEY, PENDING_KEY = (CREDIT, HELD), (CREDIT, PENDING)
+DUE_KEY, REDUCTION_KEY = (CREDIT, int(Kind.CLAWBACK_DUE)), (MG_CO2E, int(Kind.REDUCTION))
 
 
 def _summarise(rows: Iterable[BalanceRow], business_date: date, as_of: datetime) -> Balances:
     soon = business_date + timedelta(days=EXPIRING_DAYS)
-    totals: dict[tuple[int, int], int] = {}
+    totals = dict.fromkeys((HELD_KEY, PENDING_KEY, DUE_KEY, REDUCTION_KEY), 0)
     available = expiring = 0
     for unit_id, kind, expires_on, amount in rows:
-        if kind != Kind.AVAILABLE or expires_on is None:
+        if kind != AVAILABLE or expires_on is None:
             totals[unit_id, kind] = totals.get((unit_id, kind), 0) + amount
         elif expires_on >= business_date:
             available += amount
             expiring += amount if expires_on <= soon else 0
     return Balances(
         available_millicredits=available,
-        held_millicredits=totals.get((Unit.CREDIT, Kind.HELD), 0),
-        pending_millicredits=totals.get((Unit.CREDIT, Kind.PENDING), 0),
+        held_millicredits=totals[HELD_KEY],
+        pending_millicredits=totals[PENDING_KEY],
         expiring_30d_millicredits=expiring,
-        clawback_due_millicredits=totals.get((Unit.CREDIT, Kind.CLAWBACK_DUE), 0),
-        lifetime_reduction_mg=totals.get((Unit.MG_CO2E, Kind.REDUCTION), 0),
+        clawback_due_millicredits=totals[DUE_KEY],
+        lifetime_reduction_mg=totals[REDUCTION_KEY],
         as_of=as_of,
     )
 

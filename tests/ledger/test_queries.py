@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -79,7 +78,7 @@ def test_all_balances(session: Session, book: Book) -> None:
         lifetime_reduction_mg=42,
         as_of=moment_on(DAY, 18).booked_at,
     )
-    assert balances_of(book, DAY) == replace(now, as_of=moment_on(DAY).booked_at)
+    assert balances_of(book, DAY) == now._replace(as_of=moment_on(DAY).booked_at)
     assert read_balances(session, book.account_id, CALENDAR, moment_on(DAY).booked_at) == balances_of(
         book, DAY
     )
