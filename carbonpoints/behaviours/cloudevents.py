@@ -19,7 +19,7 @@ from carbonpoints.behaviours.staged import StagedEvent, microseconds_of, stage_e
 from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_errors
-from carbonpoints.core.timestamps import Timestamp
+from carbonpoints.core.timestamps import Timestamp, parse_timestamp
 from carbonpoints.rules.attributes import AttributeChecks, RefusedAttributesError
 
 TYPE_PREFIX = "carbonpoints.behaviour."
@@ -74,7 +74,6 @@ ENVELOPE = CloudEvent()
 _NEEDED = frozenset({"specversion", "id", "source", "type", "subject", "time", "data"})
 _PLAIN = _NEEDED | {"datacontenttype", "revision"}
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
-_load_time = ENVELOPE.fields["time"].deserialize
 
 
 def load_plain(item: Any) -> dict[str, Any] | None:
@@ -99,10 +98,8 @@ def load_plain(item: Any) -> dict[str, Any] | None:
         and type(item["data"]) is dict
     ):
         return None
-    try:
-        return {**item, "time": _load_time(item["time"]), "revision": revision}
-    except ValidationError:
-        return None
+    at = parse_timestamp(names[4])
+    return None if at is None else {**item, "time": at, "revision": revision}
 
 
 class ReadEvent(NamedTuple):

@@ -15,6 +15,17 @@ _RFC_3339 = re.compile(
 """The offset is optional here, so that one who forgot it is told so."""
 
 
+def parse_timestamp(text: str) -> datetime | None:
+    """Return the instant that RFC 3339 writes with its offset, in UTC; None for anything else."""
+    if _RFC_3339.match(text) is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text.upper())
+        return None if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError):  # The last hours of 9999 may lie outside UTC's years.
+        return None
+
+
 class Timestamp(fields.AwareDateTime):
     """An instant as RFC 3339 writes it, in UTC once it is read; what has no offset is refused as such."""
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from marshmallow import ValidationError
 
-from carbonpoints.core.timestamps import Timestamp
+from carbonpoints.core.timestamps import Timestamp, parse_timestamp
 
 FIELD = Timestamp()
 
@@ -23,6 +23,7 @@ FIELD = Timestamp()
 def test_what_rfc_3339_writes(text: str, instant: datetime) -> None:
     read = FIELD.deserialize(text)
     assert (read, read.tzinfo) == (instant, UTC)
+    assert parse_timestamp(text) == instant
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,10 @@ def test_what_rfc_3339_writes(text: str, instant: datetime) -> None:
 def test_of_iso_8601_nothing_else(text: object) -> None:
     with pytest.raises(ValidationError):
         FIELD.deserialize(text)
+    assert not isinstance(text, str) or parse_timestamp(text) is None
 
 
 def test_a_missing_offset_is_told() -> None:
     with pytest.raises(ValidationError, match=r"^Not a valid aware datetime\.$"):
         FIELD.deserialize("2026-11-24T00:00:00")
+    assert parse_timestamp("2026-11-24T00:00:00") is None
