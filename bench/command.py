@@ -19,12 +19,14 @@ from bench.long_feed import measure_long_feed
 from bench.posting import measure_batch_posts, measure_single_posts
 from bench.sizes import Sizes
 from bench.stage import Stage, say, set_stage
+from bench.steps import measure_steps
 from bench.world import make_templates
 
 Part = Callable[[Stage, Sizes], list[Figure]]
 
 PARTS: dict[str, Part] = {
     "expression": lambda _stage, _sizes: measure_expression(),
+    "steps": measure_steps,
     "feed": measure_feed,
     "posts": measure_single_posts,
     "batches": measure_batch_posts,
