@@ -35,8 +35,13 @@ RUNTIME_PREFIX = "carbonpoints-"
 MEBIBYTE = 1024 * 1024
 DATA = "/proc/self/cwd"
 
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""Tests throw their data away; after a crash of the machine such a database is void."""
+NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "256MB",
+}
+"""Tests throw their data away, many small databases; after a crash of the machine such a database is void."""
 
 
 class PostgreSQL:
@@ -109,7 +114,8 @@ class PostgreSQL:
             "listen_addresses": "",
             "unix_socket_directories": str(self._runtime),
             "unix_socket_permissions": "0700",
-            "shared_buffers": f"{min(512, memory_mib // 4)}MB",
+            # Taken as it is used. The indexes of identities are hit at random: they should fit in.
+            "shared_buffers": f"{min(4096, memory_mib // 6)}MB",
             "effective_cache_size": f"{memory_mib // 2}MB",
             "work_mem": "16MB",
             "maintenance_work_mem": "128MB",
