@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, request
 
 from carbonpoints.accounts.schemas import PurposeQuerySchema
 from carbonpoints.behaviours import views
@@ -61,7 +61,8 @@ def post_events() -> Response:
         delivered = deliver_batch(caller=caller, items=items)
     else:
         raise UnsupportedMediaType("Send %(one)s or %(batch)s.", params={"one": ONE, "batch": BATCH})
-    return jsonify(views.delivered_view(delivered, shows_balances="accounts:read" in caller.scopes))
+    answer = views.delivered_json(delivered, shows_balances="accounts:read" in caller.scopes)
+    return Response(answer, mimetype="application/json")
 
 
 @blueprint.route("/events", methods=["GET"])

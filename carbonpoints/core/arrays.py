@@ -28,7 +28,14 @@ def of_texts(values: Iterable[str | None]) -> str:
 
 def of_times(values: Iterable[date | datetime | None]) -> str:
     """Return an array of dates, or of aware instants; None is NULL."""
-    return "{" + ",".join(["NULL" if value is None else f'"{value.isoformat()}"' for value in values]) + "}"
+    written: dict[date | datetime | None, str] = {None: "NULL"}
+    texts = []
+    for value in values:
+        text = written.get(value)
+        if text is None and value is not None:
+            text = written[value] = f'"{value.isoformat()}"'
+        texts.append(text or "NULL")
+    return "{" + ",".join(texts) + "}"
 
 
 def of_column(values: Sequence[Any]) -> str:

@@ -26,13 +26,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from carbonpoints.ledger.chart import Flow, Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(NamedTuple):
     """Credits of one unit, batch and expiry; `lot_no` is its order of creation in the account."""
 
     lot_no: int
