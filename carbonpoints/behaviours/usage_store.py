@@ -100,19 +100,18 @@ def write(session: Session, books: Mapping[int, UsageBook]) -> None:
     copy_rows(session, USAGE, [_packed(*each) for each in touched if not each[4].is_stored])
     rows = [each for each in touched if each[4].is_stored]
     if rows:
-        raw_connection(session).execute(
-            UPDATE,
-            (
-                of_numbers(row[0] for row in rows),
-                of_texts(row[1] for row in rows),
-                of_texts(row[2] for row in rows),
-                of_times(row[3] for row in rows),
-                of_numbers(row[4].awards for row in rows),
-                of_numbers(row[4].reduction_mg for row in rows),
-                of_numbers(row[4].amount_millicredits for row in rows),
-                of_texts(row[4].tallies_text() for row in rows),
-            ),
+        parameters = (
+            of_numbers(row[0] for row in rows),
+            of_texts(row[1] for row in rows),
+            of_texts(row[2] for row in rows),
+            of_times(row[3] for row in rows),
+            of_numbers(row[4].awards for row in rows),
+            of_numbers(row[4].reduction_mg for row in rows),
+            of_numbers(row[4].amount_millicredits for row in rows),
+            of_texts(row[4].tallies_text() for row in rows),
         )
+        if raw_connection(session).execute(UPDATE, parameters).rowcount != len(rows):
+            raise RuntimeError("usage that was loaded under its account's lock is gone")
 
 
 @lru_cache(maxsize=256)

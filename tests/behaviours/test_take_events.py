@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.errors import UnknownSource
 from tests.behaviours.world import NOW, SOURCES, World, payment, rows, shipped
 
@@ -168,3 +169,15 @@ def test_a_reduction_is_posted_where_the_factor_allows_it(world: World) -> None:
     assert receipt.disposition.code == "credited"
     assert receipt.reduction_mg > 0
     assert SOURCES["bus_trip"] != SOURCES["non_cash_payment"]
+
+
+def test_usage_that_is_gone_since_it_was_loaded_is_no_silent_loss(world: World, session: Session) -> None:
+    world.one("non_cash_payment", payment("T-1"))
+    account_id, key = world.accounts["C1"], ("non_cash_payment", "day", NOW.date())
+    books = usage_store.load_ranges(session, {(account_id, *key[:2]): (key[2], key[2])})
+    row = books[account_id].change(key)
+    assert (row.awards, row.is_stored) == (1, True)
+    session.execute(text("DELETE FROM usage"))
+    with pytest.raises(RuntimeError, match="usage that was loaded"):
+        usage_store.write(session, books)
+    session.rollback()
