@@ -56,14 +56,12 @@ class Cut:
 
 @dataclass
 class Segment:
-    """What a part of a file holds, and the place where it ends."""
+    """What a part of a file holds."""
 
-    offset: int = 0
     line_count: int = 0
     """Lines after the header, up to the end of the segment."""
     event_count: int = 0
     filtered_count: int = 0
-    is_last: bool = True
     chunks: list[Chunk] = field(default_factory=list)
     """By bucket in the order of the file."""
     refused: list[RefusedLine] = field(default_factory=list)
@@ -141,9 +139,7 @@ def read_segment(
         if writer.event_count:
             segment.chunks.append(Chunk(bucket, writer.event_count, writer.content()))
     segment.filtered_count = seen - segment.event_count - len(segment.refused)
-    segment.offset = records.offset
     segment.line_count = records.line_count - header_lines
-    segment.is_last = seen < records_max
     return segment
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from carbonpoints.behaviours.mapping import LineMapper
 from carbonpoints.behaviours.profiles import ProfileDefinition, parse_profile, shipped_profiles
-from carbonpoints.behaviours.segments import Segment, read_segment
+from carbonpoints.behaviours.segments import Cut, Segment, cut_segment, read_segment
 from carbonpoints.behaviours.staged import StagedEvent, decode_chunk
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.shipped import ShippedCatalogue, load_shipped
@@ -88,6 +88,19 @@ def plain(**changes: Any) -> ProfileDefinition:
     return replace(parse_profile(PLAIN, "plain.yaml"), **changes)
 
 
+def cut_all(content: bytes, used: ProfileDefinition, *, records_max: int = 1_000_000) -> list[Cut]:
+    """Where each segment of a file ends."""
+    cuts: list[Cut] = []
+    while not cuts or not cuts[-1].is_last:
+        offset, line_count = (cuts[-1].offset, cuts[-1].line_count) if cuts else (0, 0)
+        cuts.append(
+            cut_segment(
+                io.BytesIO(content), used, offset=offset, line_count=line_count, records_max=records_max
+            )
+        )
+    return cuts
+
+
 def read_all(
     content: bytes,
     used: ProfileDefinition,
@@ -95,32 +108,28 @@ def read_all(
     *,
     records_max: int = 1_000_000,
 ) -> list[Segment]:
-    """All segments of a file."""
-
-    def segments() -> Iterator[Segment]:
-        offset = line_count = 0
-        while True:
-            segment = read_segment(
-                io.BytesIO(content),
-                used,
-                make_mapper=lambda columns: LineMapper(
-                    profile=used,
-                    behaviour=behaviour(used.behaviour),
-                    columns=columns,
-                    tables=tables or {name: {} for name in used.tables},
-                    identity_key=KEY,
-                ),
-                file_bytes=len(content),
-                offset=offset,
-                line_count=line_count,
-                records_max=records_max,
-            )
-            yield segment
-            if segment.is_last:
-                return
-            offset, line_count = segment.offset, segment.line_count
-
-    return list(segments())
+    """All segments of a file, cut first and then read, as staging does."""
+    cuts = cut_all(content, used, records_max=records_max)
+    return [
+        read_segment(
+            io.BytesIO(content),
+            used,
+            make_mapper=lambda columns: LineMapper(
+                profile=used,
+                behaviour=behaviour(used.behaviour),
+                columns=columns,
+                tables=tables or {name: {} for name in used.tables},
+                identity_key=KEY,
+            ),
+            file_bytes=len(content),
+            offset=offset,
+            line_count=line_count,
+            records_max=cut.record_count,
+        )
+        for (offset, line_count), cut in zip(
+            [(0, 0), *((cut.offset, cut.line_count) for cut in cuts)], cuts, strict=False
+        )
+    ]
 
 
 def events_of(segments: list[Segment]) -> list[StagedEvent]:

@@ -11,7 +11,7 @@ import pytest
 from carbonpoints.behaviours.lookup_tables import TABLE_BYTES_MAX, read_tables
 from carbonpoints.behaviours.profiles import ProfileDefinition
 from carbonpoints.behaviours.records import BrokenFileError
-from carbonpoints.behaviours.segments import BYTES_PER_BUCKET, RefusedLine, bucket_count
+from carbonpoints.behaviours.segments import BYTES_PER_BUCKET, Cut, RefusedLine, bucket_count
 from carbonpoints.behaviours.staged import (
     CHUNK_EVENTS,
     StagedEvent,
@@ -21,13 +21,14 @@ from carbonpoints.behaviours.staged import (
 )
 from carbonpoints.core.crypto import identity_hash
 from carbonpoints.core.errors import FieldError, InvalidRequest
-from tests.feeds.shipped import KEY, events_of, plain, profile, read_all
+from tests.feeds.shipped import KEY, cut_all, events_of, plain, profile, read_all
 
 NOON = microseconds_of(datetime(2024, 5, 1, 4, tzinfo=UTC))
 
 
 def test_a_line_becomes_an_event() -> None:
-    (segment,) = read_all(b"T1,6222,2024-05-01, 12.50 ,,5411\n", plain(), {"payees": {"5411": "aa01"}})
+    content = b"T1,6222,2024-05-01, 12.50 ,,5411\n"
+    (segment,) = read_all(content, plain(), {"payees": {"5411": "aa01"}})
     assert events_of([segment]) == [
         stage_event(
             plain().source, event_id="T1", subject="BANK_ACCOUNT:6222", occurred_at_us=NOON,
@@ -39,7 +40,8 @@ def test_a_line_becomes_an_event() -> None:
         )
     ]  # fmt: skip
     assert (segment.event_count, segment.filtered_count, segment.refused) == (1, 0, [])
-    assert (segment.offset, segment.line_count, segment.is_last) == (33, 1, True)
+    assert segment.line_count == 1
+    assert cut_all(content, plain()) == [Cut(33, 1, 1, is_last=True)]
 
 
 def test_the_generated_content_is_that_of_the_plain_encoder() -> None:
@@ -183,7 +185,9 @@ def test_segments_of_any_size_hold_the_same(records_max: int) -> None:
     assert events_of(parts) == events_of([whole])
     assert [bad for part in parts for bad in part.refused] == whole.refused
     assert [bad.line_no for bad in whole.refused] == [1, 8, 28, 48, 68, 88]
-    assert (parts[-1].offset, parts[-1].line_count) == (whole.offset, whole.line_count) == (len(content), 107)
+    assert parts[-1].line_count == whole.line_count == 107
+    assert cut_all(content, used, records_max=records_max)[-1].offset == len(content)
+    assert cut_all(content, used)[-1].offset == len(content)
     assert sum(part.event_count for part in parts) == whole.event_count == 48
 
 
