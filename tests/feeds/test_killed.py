@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,20 +42,30 @@ CONTENT = "".join(
     f'T{number},{account},2024-04-{day:02d},{amount},,"a\nb"\n' for number, account, day, amount in LINES
 )
 WORK = f"""
+import datetime, os, sys, time
+import psycopg
 from carbonpoints.app import create_app
 from carbonpoints.behaviours.feed_services import continue_next_job
 from carbonpoints.behaviours.staging import stage_next_segment
 from carbonpoints.core.clock import set_clock
-import datetime, time
 set_clock(datetime.datetime.fromisoformat({NOW.isoformat()!r}))
+signal, left = int(sys.argv[1]), int(sys.argv[2])
+execute = psycopg.Cursor.execute
+def counted(*args, **kwargs):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal)
+    return execute(*args, **kwargs)
 with create_app().app_context():
+    psycopg.Cursor.execute = counted
     while True:
         if not stage_next_segment(records_max={SEGMENT}) and not continue_next_job():
             time.sleep(0.01)
 """
+"""Works until it sends itself a signal before so many statements, wherever that is."""
 
-
-Start = Callable[[dict[str, str]], subprocess.Popen[bytes]]
+Start = Callable[[dict[str, str], signal.Signals, int], subprocess.Popen[bytes]]
 
 
 @pytest.fixture
@@ -64,21 +73,17 @@ def start_worker() -> Iterator[Start]:
     """Start processes that work on jobs, in an environment; none is left behind."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([sys.executable, "-c", WORK], env={**os.environ, **environment}))
+    def start(
+        environment: dict[str, str], ends_by: signal.Signals, statements: int
+    ) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", WORK, str(int(ends_by)), str(statements)]
+        started.append(subprocess.Popen(command, env={**os.environ, **environment}))
         return started[-1]
 
     yield start
     for process in started:
         process.kill()
         process.wait()
-
-
-def wait_for(condition: Callable[[], bool], workers: list[subprocess.Popen[bytes]]) -> None:
-    while not condition():
-        assert {worker.poll() for worker in workers} == {None}, "one ended before it was killed"
-        time.sleep(0.005)
-        db.session.rollback()
 
 
 def expected_dispositions() -> Counter[str]:
@@ -107,23 +112,12 @@ def test_killed_workers_change_no_total(
     with committed.app_context(), clock_at(NOW):
         job_id = receive_day(feed_programme())
 
-        def staged() -> int:
-            return read_progress(job_id=job_id).line_count
-
-        def decided() -> int:
-            return read_progress(job_id=job_id).decided_count
-
-        for reached in (
-            lambda: staged() > 2 * EVENTS // 3,
-            lambda: decided() > EVENTS // 10,
-            lambda: decided() > EVENTS // 5,
-        ):
-            workers = [start_worker(environment), start_worker(environment)]
-            wait_for(reached, workers)
-            for worker in workers:
-                worker.send_signal(signal.SIGKILL)
-                worker.wait()
-            assert read_progress(job_id=job_id).state in {"received", "staged"}, "killed half-way"
+        for statements in (40, 70, 100):
+            workers = [start_worker(environment, signal.SIGKILL, statements + more) for more in (0, 7)]
+            assert [worker.wait(timeout=120) for worker in workers] == 2 * [-signal.SIGKILL]
+            db.session.rollback()
+        killed = read_progress(job_id=job_id)
+        assert (killed.state, 0 < killed.decided_count < EVENTS // 2) == ("staged", True), "killed half-way"
         while continue_next_job():
             pass
         prove_totals(read_progress(job_id=job_id))
@@ -149,16 +143,15 @@ def test_a_killed_database_server_changes_no_total(
     with create_app(load_settings(environment)).app_context(), clock_at(NOW):
         flask_migrate.upgrade()
         job_id = receive_day(feed_programme())
-        for reached in (
-            lambda: read_progress(job_id=job_id).line_count > EVENTS,
-            lambda: read_progress(job_id=job_id).decided_count > EVENTS // 5,
-        ):
-            worker = start_worker(environment)
-            wait_for(reached, [worker])
+        for statements in (60, 150):
+            worker = start_worker(environment, signal.SIGSTOP, statements)
+            os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
             kill_database(durable_servers)
+            worker.send_signal(signal.SIGCONT)
             assert worker.wait(timeout=60) != 0, "nobody can work without a database"
             durable_servers.postgresql.restart()
             assert read_again(job_id).state in {"received", "staged"}, "killed half-way"
+            db.session.rollback()
         while continue_next_job():
             pass
         prove_totals(read_progress(job_id=job_id))
