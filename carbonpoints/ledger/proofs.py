@@ -231,9 +231,11 @@ CAUSES = Proof(
     )
     SELECT c.account_id, format('cause %%s: %%s entries up to %%s, booked %%s to %%s',
         c.cause_seq, c.n, c.last, c.least, c.most)
-    FROM caused c LEFT JOIN decision d ON d.account_id = c.account_id AND d.account_seq = c.cause_seq
-    WHERE (c.last - c.cause_seq = c.n AND c.least = d.booked_at AND c.most = d.booked_at
-        AND c.first_date = d.business_date AND c.last_date = d.business_date) IS NOT TRUE
+    FROM caused c FULL JOIN decision d ON d.account_id = c.account_id AND d.account_seq = c.cause_seq
+    WHERE CASE WHEN c.n IS NULL THEN false ELSE (
+        c.last - c.cause_seq = c.n AND c.least = d.booked_at AND c.most = d.booked_at
+        AND c.first_date = d.business_date AND c.last_date = d.business_date
+    ) IS NOT TRUE END
     """,
 )
 TIMES = Proof(
