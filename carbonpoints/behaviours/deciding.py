@@ -1,12 +1,14 @@
-"""The second step of an event: decided under its account's lock, in booking order (M16).
+"""The second step of an event: decided in booking order (M16), and booked under its account's lock.
 
-One function for one event and for a whole chunk: the accounts are locked in id order, what is needed is read
-set-based, every event is decided in order, and everything new is written at once. Only then is it committed.
+One function for one event and for a whole chunk: what is needed is read set-based and every event is decided in
+order; then the accounts are locked in id order, those that moved meanwhile are read and decided again, and everything
+new is written at once. Only then is it committed. Any two large batches share accounts: what is worked out before the
+lock does not keep the other waiting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -26,7 +28,7 @@ from carbonpoints.core import clock
 from carbonpoints.core.clock import add_months
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.flows import OPEN, Book, Moment, earn, quantify
-from carbonpoints.ledger.posting import open_books, write_books
+from carbonpoints.ledger.posting import lock_books, read_books, write_books
 from carbonpoints.ledger.queries import KnownEvent, find_events
 from carbonpoints.rules.definitions import RuleDefinition
 from carbonpoints.rules.engine import Outcome
@@ -69,6 +71,16 @@ class Work:
     withdrawn: list[Candidate]
     """Copies of those that stayed undecided after all: the caller may run again with the candidates as they were."""
 
+    def replace(self, accounts: Collection[int], newer: Work) -> None:
+        """Take what `newer` says of these accounts in the place of what is here."""
+        self.books |= newer.books
+        for account_id in accounts:
+            self.usage.pop(account_id, None)
+        self.usage |= newer.usage
+        self.payloads = [each for each in self.payloads if each[0] not in accounts] + newer.payloads
+        kept = [candidate for candidate in self.withdrawn if candidate.account_id not in accounts]
+        self.withdrawn = kept + newer.withdrawn
+
 
 def decide(
     session: Session, delivery: Delivery, candidates: Sequence[Candidate]
@@ -78,14 +90,34 @@ def decide(
     Runs in one transaction of the caller's. Raises IntegrityError when another delivery of the same event was
     decided in between: the caller runs again, and the event is then known.
     """
+    work, receipts = _decide_all(session, delivery, candidates)
+    moved = lock_books(session, work.books)
+    if moved:
+        places = [place for place, candidate in enumerate(candidates) if candidate.account_id in moved]
+        newer, again = _decide_all(session, delivery, [candidates[place] for place in places])
+        work.replace(moved, newer)
+        for place, receipt in zip(places, again, strict=True):
+            receipts[place] = receipt
+    write_books(session, work.books.values())
+    write_payloads(session, work.payloads)
+    usage_store.write(session, work.usage)
+    if work.withdrawn:
+        release_acts(session, work.withdrawn)
+        remember_undecided(session, delivery, work.withdrawn)
+    return receipts, work.books
+
+
+def _decide_all(
+    session: Session, delivery: Delivery, candidates: Sequence[Candidate]
+) -> tuple[Work, list[Receipt]]:
+    """Read the candidates' accounts and decide, in memory; the heads are read first, so that `lock_books` can tell."""
     placed = [candidate for candidate in candidates if candidate.undecided is None]
     account_ids = sorted({candidate.account_id for candidate in placed})
-    books = open_books(session, account_ids)
+    books = read_books(session, account_ids)
     booked_at = max([clock.now(), *(book.last_booked_at for book in books.values())])
-    moment = Moment.at(booked_at, delivery.programme.calendar)
     work = Work(
         delivery=delivery,
-        moment=moment,
+        moment=Moment.at(booked_at, delivery.programme.calendar),
         books=books,
         consents=consents_in_force(session, account_ids),
         known=find_events(
@@ -96,14 +128,7 @@ def decide(
         payloads=[],
         withdrawn=[],
     )
-    receipts = [_decide_one(work, candidate) for candidate in candidates]
-    write_books(session, books.values())
-    write_payloads(session, work.payloads)
-    usage_store.write(session, work.usage)
-    if work.withdrawn:
-        release_acts(session, work.withdrawn)
-        remember_undecided(session, delivery, work.withdrawn)
-    return receipts, books
+    return work, [_decide_one(work, candidate) for candidate in candidates]
 
 
 def _oldest(delivery: Delivery) -> datetime:

@@ -1,13 +1,14 @@
 """The one door into the ledger: open books under their locks, and write what became of them (M4).
 
 `open_books` locks accounts in id order; `write_books` writes everything new in a handful of statements, the same
-for one account and for five thousand. Nothing here commits.
+for one account and for five thousand. Who has much to work out reads books first, works, and then locks:
+`lock_books` names those that moved meanwhile, to be read and worked out again. Nothing here commits.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -27,10 +28,14 @@ SNAPSHOT_EVERY = 1_000
 """A snapshot of the balances whenever an account's number passes a multiple of this."""
 
 LOCK = """
-SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at FROM account
-WHERE account_id = ANY(%s::bigint[]) ORDER BY account_id FOR UPDATE
+SELECT account_id, last_seq FROM account WHERE account_id = ANY(%s::bigint[]) ORDER BY account_id FOR UPDATE
 """
-# A statement of its own: it must see what the transactions wrote that held the locks before. Lots have no amount.
+# Before everything else of an account: what is read later is not older, and `lock_books` tells whether it is newer.
+HEADS = """
+SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at FROM account
+WHERE account_id = ANY(%s::bigint[])
+"""
+# Lots have no amount.
 LOTS_AND_BALANCES = """
 SELECT account_id, unit_id, lot_no, NULL::smallint, NULL::bigint, batch, expires_on, created_seq
 FROM lot WHERE account_id = ANY(%(ids)s::bigint[])
@@ -91,8 +96,14 @@ def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
 
     Waits for other transactions at the most as long as the lock timeout, which then becomes Busy.
     """
-    ids = of_numbers(sorted(set(account_ids)))
-    with raw_connection(session).cursor() as cursor:
+    _lock(session, account_ids)
+    return read_books(session, account_ids)
+
+
+def read_books(session: Session, account_ids: Collection[int]) -> dict[int, Book]:
+    """Return books as they stand, by rising id; what is worked out on them holds if `lock_books` finds them unmoved."""
+    ids = of_numbers(account_ids)
+    with raw_connection(session).cursor(binary=True) as cursor:
         books = {
             row[0]: Book(
                 account_id=row[0],
@@ -102,7 +113,7 @@ def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
                 last_seq=row[4],
                 last_booked_at=row[5],
             )
-            for row in cursor.execute(LOCK, (ids,)).fetchall()
+            for row in sorted(cursor.execute(HEADS, (ids,)).fetchall())
         }
         for row in cursor.execute(LOTS_AND_BALANCES, {"ids": ids}).fetchall():
             account_id, unit_id, lot_no, kind, amount, batch, expires_on, created_seq = row
@@ -111,6 +122,24 @@ def open_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
             else:
                 books[account_id].balances[unit_id, kind, lot_no] = amount
     return books
+
+
+def lock_books(session: Session, books: Mapping[int, Book]) -> set[int]:
+    """Lock the accounts of books that were read, in id order, and return those that moved since then.
+
+    Whatever changes an account takes its next number (M16), so a book that has not moved is as it would be read now.
+    Waits as `open_books` does.
+    """
+    return {
+        account_id
+        for account_id, last_seq in _lock(session, books)
+        if last_seq != books[account_id].first_seq - 1
+    }
+
+
+def _lock(session: Session, account_ids: Collection[int]) -> list[tuple[int, int]]:
+    """Lock accounts in id order and return each with its last number."""
+    return raw_connection(session).execute(LOCK, (of_numbers(account_ids),), binary=True).fetchall()
 
 
 def open_accounts(
