@@ -14,7 +14,7 @@ from carbonpoints.core.arrays import of_numbers, of_texts, of_times
 from carbonpoints.core.copying import JSONB_VERSION, NULL, days_of
 from carbonpoints.core.db import copy_rows, raw_connection, settings
 from carbonpoints.rules.engine import CompiledRule
-from carbonpoints.rules.usage import UsageBook, UsageRow, period_start, read_tallies
+from carbonpoints.rules.usage import Place, UsageBook, UsageRow, period_start, read_tallies
 
 LOAD = """
 SELECT u.account_id, u.scope, u.period, u.period_start, u.awards, u.reduction_mg, u.amount_millicredits, u.tallies::text
@@ -78,13 +78,26 @@ def _ranges(candidates: Sequence[Candidate]) -> Ranges:
         spans[key] = (min(first, day), max(last, day))
     ranges: dict[tuple[int, str, str], tuple[date, date]] = {}
     for (account_id, compiled), (first, last) in spans.items():
-        for period in compiled.periods:
-            reach = first - timedelta(days=compiled.look_back_days) if period == "day" else first
-            low, high = period_start(period, reach), period_start(period, last)
-            # Two versions of one rule may decide in one delivery.
-            known = ranges.get((account_id, compiled.rule.code, period), (low, high))
-            ranges[account_id, compiled.rule.code, period] = (min(low, known[0]), max(high, known[1]))
+        for (scope, period), (low, high) in _reach(compiled, first, last).items():
+            # Rules share caps, and two versions of one rule may decide in one delivery.
+            known = ranges.get((account_id, scope, period))
+            ranges[account_id, scope, period] = (
+                (low, high) if known is None else (min(low, known[0]), max(high, known[1]))
+            )
     return ranges
+
+
+@lru_cache(maxsize=4_096)
+def _reach(compiled: CompiledRule, first: date, last: date) -> dict[Place, tuple[date, date]]:
+    """Return the first and last period of each place that a rule looks at for acts on these days."""
+    back = first - timedelta(days=compiled.look_back_days)
+    return {
+        (scope, period): (
+            period_start(period, back if period == "day" and scope == compiled.rule.code else first),
+            period_start(period, last),
+        )
+        for scope, period in compiled.places
+    }
 
 
 def write(session: Session, books: Mapping[int, UsageBook]) -> None:

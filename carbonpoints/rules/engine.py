@@ -17,11 +17,13 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any, NamedTuple
 
 from carbonpoints.core.amounts import plain
+from carbonpoints.rules.campaigns import Bonus, Boosts, CampaignDefinition, SharedCapDefinition
+from carbonpoints.rules.counters import Counter
 from carbonpoints.rules.definitions import (
     AttributeDefinition,
     BehaviourDefinition,
+    CapDefinition,
     ConditionDefinition,
-    CounterDefinition,
     RuleDefinition,
 )
 from carbonpoints.rules.language import (
@@ -32,7 +34,7 @@ from carbonpoints.rules.language import (
     Variable,
     compile_expression,
 )
-from carbonpoints.rules.usage import UsageBook, UsageRow, usage_keys
+from carbonpoints.rules.usage import Key, Place, UsageBook, UsageRow, usage_keys
 
 NOT_COMPUTABLE, NOTHING_EARNED = "not_computable", "nothing_earned"
 """Reasons that are no condition of the rule."""
@@ -48,8 +50,9 @@ READERS: dict[str, Callable[[Any], object]] = {
 UNUSED = UsageRow()
 """A period in which nothing was used; never changed."""
 NOTHING_COUNTED: Mapping[str, object] = {}
+DAYS_REMEMBERED = 4_096
 Rows = Sequence[UsageRow]
-"""The rows of the running periods, in the order of the rule's periods."""
+"""The rows of the running periods, in the order of the rule's places, and at the end the row of one event."""
 
 
 class Assessment(NamedTuple):
@@ -64,7 +67,8 @@ class Outcome(NamedTuple):
     """What the account gets: why nothing, or how much, and the cap that cut it.
 
     `trace` is what the arithmetic needs beyond attributes and pinned versions, or None when it needs nothing:
-    `reason`, `counters` (code -> value seen), `cap` (the code that cut last), `left` (what that cap had left).
+    `reason`, `counters` (code -> value seen), `cap` (the code that cut last), `left` (what that cap had left),
+    `boosts` (campaign -> the bonus it gave in millicredits, which is part of the amount).
     """
 
     reason: str | None
@@ -72,44 +76,6 @@ class Outcome(NamedTuple):
     amount_millicredits: int
     cap: str | None
     trace: dict[str, object] | None
-
-
-class Counter:
-    """A compiled counter: which rows it reads, and what an awarded event adds to it. Immutable."""
-
-    def __init__(self, code: str, definition: CounterDefinition) -> None:
-        self.code = code
-        self.days = _rolling_days(definition.window)
-        """Length of a rolling window in days; 0 for calendar periods."""
-        self.period = "day" if self.days else definition.window
-        """The period whose rows keep the tallies."""
-        measure, _, attribute = definition.measure.partition(":")
-        self.is_distinct = measure == "distinct"
-        self._party = attribute if self.is_distinct else definition.per
-        self._summed = attribute if measure == "sum" else None
-
-    def party(self, values: Mapping[str, object], usage: UsageBook) -> str:
-        """Return what stands for the party that an event counts for; empty text for all together."""
-        return usage.pseudonym(str(values.get(self._party) or "")) if self._party else ""
-
-    def amount(self, values: Mapping[str, object]) -> Decimal | int:
-        """Return what an event adds."""
-        if self._summed is None:
-            return 1
-        value = values.get(self._summed)
-        return value if isinstance(value, Decimal) else Decimal(str(value or 0))
-
-    def value(self, scope: str, usage: UsageBook, running: UsageRow, day: date, party: str) -> Decimal | int:
-        """Return what the counter shows for a party before this event; `running` is the row of its running period."""
-        rows = usage.days(scope, day, self.days) if self.days else (running,)
-        tallies = [tally for row in rows if (tally := row.tallies.get(self.code))]
-        if self.is_distinct:
-            return len(set().union(*tallies))
-        total: Decimal | int = 0
-        for tally in tallies:
-            amount = tally.get(party, 0)
-            total = total + amount if isinstance(amount, int) else CONTEXT.add(total, Decimal(amount))
-        return total
 
 
 @dataclass(frozen=True)
@@ -124,7 +90,13 @@ class CompiledRule:
     """One rule version with its factors, ready to run. Immutable; safe to share between threads."""
 
     def __init__(
-        self, *, behaviour: BehaviourDefinition, rule: RuleDefinition, factors: Mapping[str, Decimal]
+        self,
+        *,
+        behaviour: BehaviourDefinition,
+        rule: RuleDefinition,
+        factors: Mapping[str, Decimal],
+        shared_caps: Sequence[SharedCapDefinition] = (),
+        campaigns: Sequence[CampaignDefinition] = (),
     ) -> None:
         self.behaviour = behaviour
         self.rule = rule
@@ -157,22 +129,41 @@ class CompiledRule:
         if self._estimate.names <= self.constants.keys() | _of_one_value(behaviour):
             with suppress(EvaluationError, *FAILURES):  # `assess` says so.
                 self._constant_mg = self._estimate_mg(self.blank)
-        windows = [cap.window for cap in rule.caps if cap.window != "event"]
-        self.periods: tuple[str, ...] = tuple(
-            dict.fromkeys([*windows, *(counter.period for counter in self.counters)])
+        self._set_limits(shared_caps, campaigns)
+
+    def _set_limits(
+        self, shared_caps: Sequence[SharedCapDefinition], campaigns: Sequence[CampaignDefinition]
+    ) -> None:
+        """Work out which usage the rule looks at, and where each cap and counter finds its row."""
+        rule = self.rule
+        scoped = [(rule.code, cap) for cap in rule.caps] + [(each.scope, each.cap) for each in shared_caps]
+        own: list[Place] = [(scope, cap.window) for scope, cap in scoped if cap.window != "event"]
+        own += [(rule.code, counter.period) for counter in self.counters]
+        bonus = [
+            (each.scope, cap.window) for each in campaigns for cap in each.caps if cap.window != "event"
+        ]
+        self.caps: tuple[CapDefinition, ...] = tuple(cap for _, cap in scoped)
+        """The rule's own caps, then those it shares."""
+        self.places: tuple[Place, ...] = tuple(dict.fromkeys([*own, *bonus]))
+        """The usage that this rule reads and notes, first its own and the shared caps', then the campaigns'."""
+        self._own_places = len(set(own))
+        self._keys: dict[date, tuple[Key, ...]] = {}
+        self._counters = tuple(
+            (counter, self.places.index((rule.code, counter.period))) for counter in self.counters
         )
-        """The periods whose usage this rule reads and notes."""
-        self._counters = tuple((counter, self.periods.index(counter.period)) for counter in self.counters)
         # Each cap with the place of its period, or of the row of one event: nothing is ever used in it.
-        places = [self.periods.index(cap.window) if cap.window != "event" else -1 for cap in rule.caps]
+        places = [
+            self.places.index((scope, cap.window)) if cap.window != "event" else -1 for scope, cap in scoped
+        ]
         self._caps = tuple(
-            (place, cap.count, cap.mg, cap.code) for place, cap in zip(places, rule.caps, strict=True)
+            (place, cap.count, cap.mg, cap.code) for place, cap in zip(places, self.caps, strict=True)
         )
         self._credit_caps = tuple(
             (place, cap.millicredits, cap.code)
-            for place, cap in zip(places, rule.caps, strict=True)
+            for place, cap in zip(places, self.caps, strict=True)
             if cap.millicredits is not None
         )
+        self.boosts = Boosts(campaigns, self.behaviour, self.places) if campaigns else None
 
     @property
     def look_back_days(self) -> int:
@@ -218,45 +209,57 @@ class CompiledRule:
         """
         if assessment.reason is not None:
             return Outcome(assessment.reason, 0, 0, None, {"reason": assessment.reason})
-        scope = self.rule.code
-        keys = usage_keys(scope, self.periods, day)
-        rows = [usage.rows.get(key, UNUSED) for key in keys]
-        counted, parties = self._count(assessment.values, usage, rows, day)
+        keys = self._keys.get(day) or self._keys_of(day)
+        stored = usage.rows
+        rows = [stored.get(key, UNUSED) for key in keys]
+        rows.append(UNUSED)
+        values = assessment.values
+        parties = [counter.party(values, usage) for counter, _ in self._counters]
+        counted = {
+            counter.code: counter.value(self.rule.code, usage, rows[place], day, party)
+            for (counter, place), party in zip(self._counters, parties, strict=True)
+        }
         trace: dict[str, object] = {}
         if any(counted.values()):
             trace["counters"] = {code: plain(Decimal(value)) for code, value in counted.items() if value}
-        reason = self._judge_history(assessment.values, counted) if self.histories else None
+        reason = self._judge_history(values, counted) if self.histories else None
         if reason is not None:
             return Outcome(reason, 0, 0, None, {"reason": reason, **trace})
-        granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, [*rows, UNUSED])
+        granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, rows)
         if cap is not None:
             trace |= {"cap": cap, "left": left}
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
         if posted_mg or amount_millicredits:
-            noted = [usage.change(key) for key in keys]
-            for row in noted:
-                row.awards += 1
-                row.reduction_mg += granted_mg
-                row.amount_millicredits += amount_millicredits
+            noted = self._note(usage, keys, granted_mg, amount_millicredits)
             for (counter, place), party in zip(self._counters, parties, strict=True):
                 if party or not counter.is_distinct:  # An act that names no party adds none.
-                    noted[place].tally(counter.code, party, counter.amount(assessment.values))
+                    noted[place].tally(counter.code, party, counter.amount(values))
+            if self.boosts is not None:
+                bonuses = self.boosts.apply(values, day, usage, rows, amount_millicredits)
+                amount_millicredits += _note_bonuses(usage, keys, bonuses, trace)
         elif cap is None:
             return Outcome(NOTHING_EARNED, 0, 0, None, {"reason": NOTHING_EARNED, **trace})
         return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)
 
-    def _count(
-        self, values: Mapping[str, object], usage: UsageBook, rows: Rows, day: date
-    ) -> tuple[dict[str, Decimal | int], list[str]]:
-        """Return what each counter shows before this event, and the party that it counts for."""
-        scope = self.rule.code
-        counted: dict[str, Decimal | int] = {}
-        parties = []
-        for counter, place in self._counters:
-            party = counter.party(values, usage)
-            parties.append(party)
-            counted[counter.code] = counter.value(scope, usage, rows[place], day, party)
-        return counted, parties
+    def _keys_of(self, day: date) -> tuple[Key, ...]:
+        """Return the key of each place on a day, and remember it."""
+        if len(self._keys) >= DAYS_REMEMBERED:
+            self._keys.clear()
+        keys = self._keys[day] = usage_keys(self.places, day)
+        return keys
+
+    def _note(
+        self, usage: UsageBook, keys: Sequence[Key], granted_mg: int, amount_millicredits: int
+    ) -> list[UsageRow]:
+        """Add an award to the rule's own rows and to those of shared caps, and return them."""
+        noted = []
+        for key in keys[: self._own_places]:
+            row = usage.change(key)
+            row.awards += 1
+            row.reduction_mg += granted_mg
+            row.amount_millicredits += amount_millicredits
+            noted.append(row)
+        return noted
 
     def _judge_history(self, values: Mapping[str, object], counted: Mapping[str, object]) -> str | None:
         try:
@@ -284,6 +287,20 @@ class CompiledRule:
         """Return the millicredits for so many mg: rate times mg, rounded down once, and the fixed grant."""
         numerator, denominator = self._rate
         return granted_mg * numerator // denominator + self.rule.credits.grant_millicredits
+
+
+def _note_bonuses(
+    usage: UsageBook, keys: Sequence[Key], bonuses: Sequence[Bonus], trace: dict[str, object]
+) -> int:
+    """Add each bonus to its campaign's rows and to the trace, and return their sum."""
+    for boost, millicredits in bonuses:
+        for place in boost.places:
+            row = usage.change(keys[place])
+            row.awards += 1
+            row.amount_millicredits += millicredits
+    if bonuses:
+        trace["boosts"] = {boost.definition.code: millicredits for boost, millicredits in bonuses}
+    return sum(bonus.millicredits for bonus in bonuses)
 
 
 Screen = Callable[[Mapping[str, object], Mapping[str, object]], str | None]
@@ -337,7 +354,3 @@ def variables_of(behaviour: BehaviourDefinition, constants: Mapping[str, object]
     }
     variables.update({code: Variable("number") for code in constants})
     return variables
-
-
-def _rolling_days(window: str) -> int:
-    return int(window.removesuffix("d")) if window[:1].isdigit() else 0

@@ -21,6 +21,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 PERIODS = ("day", "month", "year")
 PSEUDONYM_BYTES = 8
 """Enough to tell the parties of one account apart."""
+Place = tuple[str, str]
+"""(scope, period): the scope is a rule, a shared cap or a campaign, by its code."""
 Key = tuple[str, str, date]
 """(scope, period, first day of the period)."""
 Tallies = dict[str, dict[str, str | int]]
@@ -34,10 +36,9 @@ def period_start(period: str, day: date) -> date:
     return day.replace(day=1) if period == "month" else date(day.year, 1, 1)
 
 
-@lru_cache(maxsize=65_536)
-def usage_keys(scope: str, periods: tuple[str, ...], day: date) -> tuple[Key, ...]:
-    """Return the key of each period that `day` lies in."""
-    return tuple((scope, period, period_start(period, day)) for period in periods)
+def usage_keys(places: Iterable[Place], day: date) -> tuple[Key, ...]:
+    """Return the key of each place for the period that `day` lies in."""
+    return tuple((scope, period, period_start(period, day)) for scope, period in places)
 
 
 @lru_cache(maxsize=16_384)
@@ -86,6 +87,8 @@ class UsageBook:
     secret: bytes = b""
     rows: dict[Key, UsageRow] = field(default_factory=dict)
     touched: set[Key] = field(default_factory=set)
+    opened_on: date | None = None
+    """The local date on which the account was opened, which campaigns may ask for."""
 
     def pseudonym(self, party: str) -> str:
         """Return what stands for a party in the tallies; empty text, for all together, stays empty."""
