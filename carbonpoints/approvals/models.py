@@ -95,7 +95,10 @@ class Version(Model):
 
 
 class RulePin(Model):
-    """The exact versions a decision used: a rule, its behaviour type and its factors, once per combination."""
+    """The exact versions a decision used, once per combination: a rule, its behaviour type and its factors.
+
+    The terms are the shared caps and campaigns of the time.
+    """
 
     __tablename__ = "rule_pin"
     __table_args__ = (UniqueConstraint("pin_hash"), distributed_by("reference"))
@@ -105,3 +108,4 @@ class RulePin(Model):
     behaviour_version_id: Mapped[int] = mapped_column(ForeignKey("version.version_id"))
     rule_version_id: Mapped[int | None] = mapped_column(ForeignKey("version.version_id"))
     factor_version_ids: Mapped[list[int]] = mapped_column(JSONB)
+    term_version_ids: Mapped[list[int]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))

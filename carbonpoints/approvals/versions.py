@@ -31,6 +31,8 @@ class VersionKind(StrEnum):
     FACTOR = "factor"
     BEHAVIOUR = "behaviour"
     RULE = "rule"
+    SHARED_CAP = "shared_cap"
+    CAMPAIGN = "campaign"
     FEED_PROFILE = "feed_profile"
     PROPOSAL = "proposal"
 

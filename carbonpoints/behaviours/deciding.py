@@ -218,6 +218,8 @@ def _judge(work: Work, candidate: Candidate, book: Book) -> tuple[Disposition, O
     usage = work.usage.get(candidate.account_id)
     if usage is None:
         usage = work.usage[candidate.account_id] = UsageBook(secret=work.delivery.identity_key)
+    if candidate.compiled.boosts is not None and usage.opened_on is None:
+        usage.opened_on = work.delivery.programme.calendar.local_date(book.opened_at)
     outcome = candidate.compiled.settle(candidate.assessment, usage, candidate.local_date)
     if outcome.reason is not None:
         disposition = Disposition.INELIGIBLE

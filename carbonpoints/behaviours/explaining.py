@@ -16,6 +16,7 @@ from carbonpoints.behaviours.sentences import sentence_for
 from carbonpoints.core.amounts import plain
 from carbonpoints.core.sentences import Sentence
 from carbonpoints.ledger.queries import StoredDecision
+from carbonpoints.rules.campaigns import CampaignDefinition
 from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.definitions import FactorDefinition
 from carbonpoints.rules.engine import NOT_COMPUTABLE, Assessment, CompiledRule, variables_of
@@ -61,6 +62,14 @@ class ConditionResult:
 
 
 @dataclass(frozen=True)
+class BoostUsed:
+    """A campaign as it was pinned, and the bonus that it gave."""
+
+    definition: CampaignDefinition
+    amount_millicredits: int
+
+
+@dataclass(frozen=True)
 class Explanation:
     """All there is to say about one decided event."""
 
@@ -78,6 +87,8 @@ class Explanation:
     cap: str | None = None
     cap_left: int | None = None
     counters: Mapping[str, str] = field(default_factory=dict)
+    boosts: Sequence[BoostUsed] = ()
+    """Campaigns whose bonus is part of the amount."""
     expires_on: date | None = None
 
 
@@ -97,6 +108,7 @@ def explain(
     estimate_mg = assessment.estimate_mg if assessment is not None else None
     reason, cap = trace.get("reason"), trace.get("cap")
     counters: dict[str, str] = trace.get("counters", {})
+    boosts = _boosts(pinned, trace.get("boosts", {}))
     return Explanation(
         decision=decision,
         disposition=disposition,
@@ -110,9 +122,22 @@ def explain(
         cap=cap,
         cap_left=trace.get("left"),
         counters=counters,
+        boosts=boosts,
         expires_on=expires_on,
-        sentence=sentence_for(decision, pinned=pinned, estimate_mg=estimate_mg, reason=reason, cap=cap),
+        sentence=sentence_for(
+            decision,
+            pinned=pinned,
+            estimate_mg=estimate_mg,
+            reason=reason,
+            cap=cap,
+            boosts=[boost.definition for boost in boosts],
+        ),
     )
+
+
+def _boosts(pinned: PinnedRule | None, given: Mapping[str, int]) -> list[BoostUsed]:
+    campaigns = pinned.campaigns if pinned is not None else ()
+    return [BoostUsed(campaign, given[campaign.code]) for campaign in campaigns if campaign.code in given]
 
 
 def _factors(pinned: PinnedRule | None) -> list[FactorUsed]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-
-from sqlalchemy.orm import Session
+from datetime import date, datetime
 
 from carbonpoints.accounts.access import consents_in_force, reading_account
 from carbonpoints.accounts.programme import programme_settings
@@ -14,9 +12,11 @@ from carbonpoints.behaviours import usage_store
 from carbonpoints.core import clock
 from carbonpoints.core.amounts import plain
 from carbonpoints.core.auth import Caller
+from carbonpoints.rules.campaigns import Boost, facts_of
 from carbonpoints.rules.catalogue import load_catalogue
-from carbonpoints.rules.definitions import BehaviourDefinition, RuleDefinition
-from carbonpoints.rules.usage import UsageBook, period_start
+from carbonpoints.rules.definitions import CapDefinition
+from carbonpoints.rules.engine import CompiledRule
+from carbonpoints.rules.usage import UsageBook, UsageRow
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,25 @@ class CapLeft:
     mg_left: int | None
     millicredits: int | None
     millicredits_left: int | None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A campaign of today for a behaviour: what it gives, in words and figures, and to whom."""
+
+    code: str
+    name_en: str
+    name_zh: str
+    text_en: str
+    text_zh: str
+    segment: str
+    """The condition on account and act, in the expression language; `true` for everybody."""
+    applies: bool | None
+    """Whether this account is meant; None where it depends on the act."""
+    multiplier: str
+    bonus_millicredits: int
+    valid_from: datetime
+    valid_to: datetime
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,8 @@ class Task:
     expiry_months: int
     pending_days: int
     caps: Sequence[CapLeft]
+    """The rule's own caps, and those it shares with other behaviours."""
+    offers: Sequence[Offer]
     consent_source: str
     consent_needed: bool
     """Whether the customer must still consent before this behaviour earns anything."""
@@ -68,30 +89,14 @@ def list_tasks(*, caller: Caller, account_id: int | None, purpose: str | None) -
         today = settings.calendar.local_date(instant)
         given = consents_in_force(session, [head.account_id])
         offers = [
-            (pinned.behaviour, pinned.compiled.rule)
+            pinned.compiled
             for code in sorted(catalogue.behaviours)
             if (pinned := catalogue.rule_at(code, instant)) is not None and pinned.compiled is not None
         ]
-        usage = _usage_today(session, head.account_id, [rule for _, rule in offers], today)
-        return [
-            _task(behaviour, rule, usage, today, (head.account_id, behaviour.consent_source) in given)
-            for behaviour, rule in offers
-        ]
-
-
-def _usage_today(
-    session: Session, account_id: int, rules: Sequence[RuleDefinition], today: date
-) -> UsageBook:
-    ranges: dict[tuple[int, str, str], tuple[date, date]] = {
-        (account_id, rule.code, cap.window): (
-            period_start(cap.window, today),
-            period_start(cap.window, today),
-        )
-        for rule in rules
-        for cap in rule.caps
-        if cap.window != "event"
-    }
-    return usage_store.load_ranges(session, ranges).get(account_id) or UsageBook()
+        ranges = usage_store.ranges_of(head.account_id, offers, today)
+        usage = usage_store.load_ranges(session, ranges).get(head.account_id) or UsageBook()
+        usage.opened_on = settings.calendar.local_date(head.opened_at)
+        return [_task(compiled, usage, today, given=(head.account_id, given)) for compiled in offers]
 
 
 def _left(limit: int | None, used: int) -> int | None:
@@ -99,28 +104,11 @@ def _left(limit: int | None, used: int) -> int | None:
 
 
 def _task(
-    behaviour: BehaviourDefinition,
-    rule: RuleDefinition,
-    usage: UsageBook,
-    today: date,
-    has_consent: bool,  # noqa: FBT001 - a private function with one caller
+    compiled: CompiledRule, usage: UsageBook, today: date, *, given: tuple[int, Container[tuple[int, str]]]
 ) -> Task:
-    caps = []
-    for cap in rule.caps:
-        start = today if cap.window == "event" else period_start(cap.window, today)
-        used = usage.row(rule.code, cap.window, start)
-        caps.append(
-            CapLeft(
-                code=cap.code,
-                window=cap.window,
-                count=cap.count,
-                count_left=_left(cap.count, used.awards),
-                mg=cap.mg,
-                mg_left=_left(cap.mg, used.reduction_mg),
-                millicredits=cap.millicredits,
-                millicredits_left=_left(cap.millicredits, used.amount_millicredits),
-            )
-        )
+    behaviour, rule = compiled.behaviour, compiled.rule
+    account_id, consents = given
+    boosts = compiled.boosts.ordered if compiled.boosts is not None else ()
     return Task(
         behaviour=behaviour.code,
         name_en=behaviour.name_en,
@@ -134,7 +122,38 @@ def _task(
         posts_reduction=rule.purpose == "reduction",
         expiry_months=rule.expiry_months,
         pending_days=rule.pending_days,
-        caps=caps,
+        caps=[_cap_left(cap, used) for cap, used in compiled.used(usage, today)],
+        offers=[_offer(boost, facts_of(usage, today)) for boost in boosts],
         consent_source=behaviour.consent_source,
-        consent_needed=not has_consent,
+        consent_needed=(account_id, behaviour.consent_source) not in consents,
+    )
+
+
+def _cap_left(cap: CapDefinition, used: UsageRow) -> CapLeft:
+    return CapLeft(
+        code=cap.code,
+        window=cap.window,
+        count=cap.count,
+        count_left=_left(cap.count, used.awards),
+        mg=cap.mg,
+        mg_left=_left(cap.mg, used.reduction_mg),
+        millicredits=cap.millicredits,
+        millicredits_left=_left(cap.millicredits, used.amount_millicredits),
+    )
+
+
+def _offer(boost: Boost, facts: Mapping[str, object]) -> Offer:
+    campaign = boost.definition
+    return Offer(
+        code=campaign.code,
+        name_en=campaign.name_en,
+        name_zh=campaign.name_zh,
+        text_en=campaign.text_en,
+        text_zh=campaign.text_zh,
+        segment=campaign.segment,
+        applies=None if boost.asks_the_act else boost.applies(facts),
+        multiplier=plain(campaign.multiplier),
+        bonus_millicredits=campaign.bonus_millicredits,
+        valid_from=campaign.valid_from,
+        valid_to=campaign.valid_to,
     )

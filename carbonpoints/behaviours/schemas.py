@@ -116,6 +116,17 @@ class CutSchema(Schema):
     left = fields.Integer(required=True)
 
 
+class BoostUsedSchema(Schema):
+    """A campaign whose bonus is part of the amount."""
+
+    campaign = fields.String(required=True)
+    name_en = fields.String(required=True)
+    name_zh = fields.String(required=True)
+    text_en = fields.String(required=True)
+    text_zh = fields.String(required=True)
+    amount_millicredits = fields.Integer(required=True)
+
+
 class EventSchema(Schema):
     """One decided event and why it came out as it did."""
 
@@ -145,6 +156,7 @@ class EventSchema(Schema):
     formulas = fields.List(fields.Nested(FormulaSchema), required=True)
     estimate_mg = fields.Integer(required=True, allow_none=True)
     cut_by = fields.Nested(CutSchema, required=True, allow_none=True)
+    boosts = fields.List(fields.Nested(BoostUsedSchema), required=True)
     sentence = fields.Nested(SentenceSchema, required=True)
     caveat = Caveat()
 
@@ -180,6 +192,28 @@ class CapLeftSchema(Schema):
     millicredits_left = fields.Integer(required=True, allow_none=True)
 
 
+class OfferSchema(Schema):
+    """A campaign of today for a behaviour."""
+
+    code = fields.String(required=True)
+    name_en = fields.String(required=True)
+    name_zh = fields.String(required=True)
+    text_en = fields.String(required=True)
+    text_zh = fields.String(required=True)
+    segment = fields.String(
+        required=True, metadata={"description": "The condition on account and act; `true` for everybody."}
+    )
+    applies = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Whether this account is meant; null where it depends on the act."},
+    )
+    multiplier = fields.String(required=True)
+    bonus_millicredits = fields.Integer(required=True)
+    valid_from = fields.AwareDateTime(required=True, format="iso")
+    valid_to = fields.AwareDateTime(required=True, format="iso")
+
+
 class TaskSchema(Schema):
     """What one behaviour is worth to this customer today."""
 
@@ -196,6 +230,7 @@ class TaskSchema(Schema):
     expiry_months = fields.Integer(required=True)
     pending_days = fields.Integer(required=True)
     caps = fields.List(fields.Nested(CapLeftSchema), required=True)
+    offers = fields.List(fields.Nested(OfferSchema), required=True)
     consent_source = fields.String(required=True)
     consent_needed = fields.Boolean(required=True)
 

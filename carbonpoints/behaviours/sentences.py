@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.core.amounts import credits_text, grams_text
 from carbonpoints.core.sentences import Sentence
 from carbonpoints.ledger.queries import StoredDecision
+from carbonpoints.rules.campaigns import CampaignDefinition
 from carbonpoints.rules.catalogue import PinnedRule
 
 NOTHING: dict[Disposition, Sentence] = {
@@ -59,6 +62,7 @@ def sentence_for(
     estimate_mg: int | None,
     reason: str | None,
     cap: str | None,
+    boosts: Sequence[CampaignDefinition],
 ) -> Sentence:
     """Return the sentence for a decided event."""
     disposition = Disposition(decision.disposition)
@@ -67,7 +71,7 @@ def sentence_for(
     )
     day = decision.local_date.isoformat()
     if disposition in {Disposition.CREDITED, Disposition.PARTLY_CREDITED}:
-        return _earned(decision, names, pinned=pinned, estimate_mg=estimate_mg, cap=cap)
+        return _earned(decision, names, pinned=pinned, estimate_mg=estimate_mg, cap=cap, boosts=boosts)
     why = _why_nothing(disposition, pinned, reason, cap)
     return Sentence(
         f"{names.en} on {day} earned nothing: {why.en}.", f"{day} 的{names.zh}未获得积分:{why.zh}。"
@@ -81,6 +85,7 @@ def _earned(
     pinned: PinnedRule | None,
     estimate_mg: int | None,
     cap: str | None,
+    boosts: Sequence[CampaignDefinition],
 ) -> Sentence:
     day, amount = decision.local_date.isoformat(), credits_text(decision.amount_millicredits)
     en = f"{names.en} on {day} earned {amount} credits"
@@ -103,6 +108,9 @@ def _earned(
         if rule.label:
             en += f" ({rule.label})"
             zh += f"({rule.label})"
+    for campaign in boosts:
+        en += f", with a bonus of the campaign “{campaign.name_en}”"
+        zh += f",含活动“{campaign.name_zh}”奖励"
     if cap is not None:
         en += f"; the cap {cap} cut the rest"
         zh += f";其余部分因上限 {cap} 未计"

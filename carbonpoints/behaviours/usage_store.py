@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from struct import Struct
@@ -68,6 +68,11 @@ def load_ranges(session: Session, ranges: Ranges) -> dict[int, UsageBook]:
     return books
 
 
+def ranges_of(account_id: int, rules: Iterable[CompiledRule], day: date) -> Ranges:
+    """Return the periods of one account that rules look at for an act on a day."""
+    return _merged((account_id, _reach(compiled, day, day)) for compiled in rules)
+
+
 def _ranges(candidates: Sequence[Candidate]) -> Ranges:
     spans: dict[tuple[int, CompiledRule], tuple[date, date]] = {}
     for candidate in candidates:
@@ -76,10 +81,16 @@ def _ranges(candidates: Sequence[Candidate]) -> Ranges:
         key, day = (candidate.account_id, candidate.compiled), candidate.local_date
         first, last = spans.get(key, (day, day))
         spans[key] = (min(first, day), max(last, day))
+    return _merged(
+        (account_id, _reach(compiled, first, last)) for (account_id, compiled), (first, last) in spans.items()
+    )
+
+
+def _merged(reaches: Iterable[tuple[int, Mapping[Place, tuple[date, date]]]]) -> Ranges:
+    """Return for each account and place the least range that holds all: rules share caps, versions their rule."""
     ranges: dict[tuple[int, str, str], tuple[date, date]] = {}
-    for (account_id, compiled), (first, last) in spans.items():
-        for (scope, period), (low, high) in _reach(compiled, first, last).items():
-            # Rules share caps, and two versions of one rule may decide in one delivery.
+    for account_id, reach in reaches:
+        for (scope, period), (low, high) in reach.items():
             known = ranges.get((account_id, scope, period))
             ranges[account_id, scope, period] = (
                 (low, high) if known is None else (min(low, known[0]), max(high, known[1]))

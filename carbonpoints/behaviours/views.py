@@ -135,6 +135,17 @@ def event_view(explanation: Explanation) -> dict[str, Any]:
         "formulas": explanation.formulas,
         "estimate_mg": explanation.estimate_mg,
         "cut_by": _cut_view(explanation),
+        "boosts": [
+            {
+                "campaign": boost.definition.code,
+                "name_en": boost.definition.name_en,
+                "name_zh": boost.definition.name_zh,
+                "text_en": boost.definition.text_en,
+                "text_zh": boost.definition.text_zh,
+                "amount_millicredits": boost.amount_millicredits,
+            }
+            for boost in explanation.boosts
+        ],
         "sentence": explanation.sentence._asdict(),
     }
 
@@ -174,10 +185,10 @@ def _factor_view(factor: Any) -> dict[str, Any]:
 
 
 def _cut_view(explanation: Explanation) -> dict[str, Any] | None:
-    rule = explanation.pinned.rule if explanation.pinned is not None else None
-    if explanation.cap is None or rule is None:
+    compiled = explanation.pinned.compiled if explanation.pinned is not None else None
+    if explanation.cap is None or compiled is None:
         return None
-    window = next((cap.window for cap in rule.caps if cap.code == explanation.cap), "event")
+    window = next((cap.window for cap in compiled.caps if cap.code == explanation.cap), "event")
     return {"code": explanation.cap, "window": window, "left": explanation.cap_left or 0}
 
 

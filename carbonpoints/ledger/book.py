@@ -140,6 +140,7 @@ class Book:
         "lot_numbers",
         "lots",
         "new_lots",
+        "opened_at",
         "pending",
         "programme_id",
         "status",
@@ -158,6 +159,7 @@ class Book:
         status: str,
         last_seq: int,
         last_booked_at: datetime,
+        opened_at: datetime,
     ) -> None:
         self.account_id = account_id
         self.programme_id = programme_id
@@ -165,6 +167,7 @@ class Book:
         self.status = status
         self.last_seq = last_seq
         self.last_booked_at = last_booked_at
+        self.opened_at = opened_at
         self.lots: dict[int, Lot] = {}
         self.lot_numbers: dict[tuple[int, str | None, date], int] = {}
         self.balances: dict[BalanceKey, int] = {}

@@ -32,7 +32,7 @@ SELECT account_id, last_seq FROM account WHERE account_id = ANY(%s::bigint[]) OR
 """
 # Before everything else of an account: what is read later is not older, and `lock_books` tells whether it is newer.
 HEADS = """
-SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at FROM account
+SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at, opened_at FROM account
 WHERE account_id = ANY(%s::bigint[])
 """
 # Lots have no amount.
@@ -112,6 +112,7 @@ def read_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
                 status=row[3],
                 last_seq=row[4],
                 last_booked_at=row[5],
+                opened_at=row[6],
             )
             for row in sorted(cursor.execute(HEADS, (ids,)).fetchall())
         }
@@ -157,6 +158,7 @@ def open_accounts(
             status="open",
             last_seq=0,
             last_booked_at=moment.booked_at,
+            opened_at=moment.booked_at,
         )
         book.decide(
             DecisionKind.OPENING,

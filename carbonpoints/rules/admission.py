@@ -19,14 +19,18 @@ from carbonpoints.approvals.versions import (
     range_without,
     ranges_overlap,
 )
-from carbonpoints.rules.checking import check_rule
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
+from carbonpoints.rules.checking import Finding, check_rule
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
 from carbonpoints.rules.nodes import DefinitionError, Problem
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.submissions import Located, Submission
+from carbonpoints.rules.term_checks import check_term
 from carbonpoints.rules.timelines import Held
 
+HasDates = FactorDefinition | RuleDefinition | SharedCapDefinition | CampaignDefinition
 Dated = TypeVar("Dated", FactorDefinition, RuleDefinition)
+Term = TypeVar("Term", SharedCapDefinition, CampaignDefinition)
 During = Callable[[Dated, datetime | None, datetime | None], Dated]
 """Returns a definition with its dates set to those."""
 
@@ -70,22 +74,18 @@ def proposed_versions(submission: Submission, zone: tzinfo) -> list[ProposedVers
         )
         for item in submission.behaviours
     ]
-    dated: list[tuple[VersionKind, Located[FactorDefinition] | Located[RuleDefinition]]] = [
-        *((VersionKind.FACTOR, factor) for factor in submission.factors),
-        *((VersionKind.RULE, rule) for rule in submission.rules),
-    ]
-    for kind, located in dated:
-        start, end = _validity(located.definition, zone)
-        proposed.append(
-            ProposedVersion(
-                kind=kind,
-                code=located.definition.code,
-                content=as_content(located.definition),
-                valid_from=start,
-                valid_to=end,
-            )
-        )
+    proposed += [_dated(VersionKind.FACTOR, item.definition, zone) for item in submission.factors]
+    proposed += [_dated(VersionKind.RULE, item.definition, zone) for item in submission.rules]
+    proposed += [_dated(VersionKind.SHARED_CAP, item.definition, zone) for item in submission.shared_caps]
+    proposed += [_dated(VersionKind.CAMPAIGN, item.definition, zone) for item in submission.campaigns]
     return proposed
+
+
+def _dated(kind: VersionKind, definition: HasDates, zone: tzinfo) -> ProposedVersion:
+    start, end = _validity(definition, zone)
+    return ProposedVersion(
+        kind=kind, code=definition.code, content=as_content(definition), valid_from=start, valid_to=end
+    )
 
 
 def check_submission(submission: Submission, in_force: InForce) -> None:
@@ -110,6 +110,8 @@ class _Admission:
     def problems(self) -> Iterator[Problem]:
         yield from self._programmes()
         yield from self._behaviours()
+        yield from self._terms(self.submission.shared_caps)
+        yield from self._terms(self.submission.campaigns)
         yield from _overlaps(self.factors, lambda factor: factor.code)
         yield from _overlaps(self.rules, lambda rule: rule.behaviour)
         factors = [standing.definition for standing in self.factors]
@@ -139,6 +141,11 @@ class _Admission:
                 message = f"{behaviour.consent_source} is no consent source of this programme"
                 yield located.problem("consent_source", message)
 
+    def _terms(self, terms: Iterable[Located[Term]]) -> Iterator[Problem]:
+        for located in terms:
+            for finding in check_term(located.definition, self.behaviours):
+                yield located.problem(finding.field, _with_column(finding))
+
     def _rule(
         self, located: Located[RuleDefinition], factors: Sequence[FactorDefinition]
     ) -> Iterator[Problem]:
@@ -148,11 +155,14 @@ class _Admission:
             yield located.problem("behaviour", f"{rule.behaviour} is no behaviour type of this programme")
             return
         for finding in check_rule(rule, behaviour, factors):
-            column = f"column {finding.column}: " if finding.column else ""
-            yield located.problem(finding.field, column + finding.message)
+            yield located.problem(finding.field, _with_column(finding))
 
 
-def _validity(definition: FactorDefinition | RuleDefinition, zone: tzinfo) -> TimeRange:
+def _with_column(finding: Finding) -> str:
+    return f"column {finding.column}: {finding.message}" if finding.column else finding.message
+
+
+def _validity(definition: HasDates, zone: tzinfo) -> TimeRange:
     return _instant(definition.valid_from, zone), _instant(definition.valid_to, zone)
 
 

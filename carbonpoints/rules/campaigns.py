@@ -115,6 +115,12 @@ def segment_variables(behaviour: BehaviourDefinition) -> dict[str, Variable]:
     return attributes | FACTS
 
 
+def facts_of(usage: UsageBook, day: date) -> dict[str, Decimal]:
+    """Return FACTS about an account for an act on local date `day`."""
+    age_days = max(0, (day - (usage.opened_on or day)).days)
+    return {"weekday": Decimal(day.isoweekday()), "days_since_opening": Decimal(age_days)}
+
+
 class Boost:
     """A campaign, compiled for one behaviour. Immutable."""
 
@@ -143,6 +149,11 @@ class Boost:
             return self._segment.evaluate(facts) is True
         except FAILURES:
             return False
+
+    @property
+    def asks_the_act(self) -> bool:
+        """Whether its segment looks at the act, not at the account alone."""
+        return self._segment is not None and not self._segment.names <= FACTS.keys()
 
     def offer(self, amount_millicredits: int, rows: Sequence[UsageRow]) -> int:
         """Return its bonus on what the rule gives, after its own caps; `rows` end with the row of a single event."""
@@ -174,12 +185,7 @@ class Boosts:
         amount_millicredits: int,
     ) -> list[Bonus]:
         """Return the bonuses for an act on local date `day` to which the rule gives an award."""
-        opened_on = usage.opened_on or day
-        facts = {
-            **values,
-            "weekday": Decimal(day.isoweekday()),
-            "days_since_opening": Decimal(max(0, (day - opened_on).days)),
-        }
+        facts = {**values, **facts_of(usage, day)}
         offers = [
             Bonus(boost, offer)
             for boost in self.ordered

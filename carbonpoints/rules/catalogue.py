@@ -8,12 +8,12 @@ pin), so that it can be explained and replayed whatever is in force later.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -29,14 +29,26 @@ from carbonpoints.approvals.versions import (
     read_versions,
     version_mark,
 )
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
 from carbonpoints.rules.engine import CompiledRule
 from carbonpoints.rules.parsing import from_content
-from carbonpoints.rules.timelines import Combination, Held, Timeline, combine
+from carbonpoints.rules.timelines import (
+    Combination,
+    Definition,
+    Held,
+    HeldVersions,
+    Timeline,
+    combine,
+)
 
-KINDS = (VersionKind.BEHAVIOUR, VersionKind.RULE, VersionKind.FACTOR)
-
-Definition = TypeVar("Definition", BehaviourDefinition, RuleDefinition, FactorDefinition)
+KINDS = (
+    VersionKind.BEHAVIOUR,
+    VersionKind.RULE,
+    VersionKind.FACTOR,
+    VersionKind.SHARED_CAP,
+    VersionKind.CAMPAIGN,
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,10 @@ class PinnedFactor:
 
 @dataclass(frozen=True, kw_only=True)
 class PinnedRule:
-    """What judges an act: the behaviour type, the rule if one was in force, and the rule's factors by code."""
+    """What judges an act: the behaviour type, the rule if one was in force, and what belongs to that rule.
+
+    The rule's factors by code, and the shared caps and campaigns of that instant.
+    """
 
     pin_id: int
     behaviour: BehaviourDefinition
@@ -64,6 +79,8 @@ class PinnedRule:
     rule_version_id: int | None
     rule_version_no: int | None
     factors: Mapping[str, PinnedFactor]
+    shared_caps: tuple[SharedCapDefinition, ...]
+    campaigns: tuple[CampaignDefinition, ...]
     problem: str | None
     """Why nothing can be computed: `no_rule_in_force`, `factor_not_valid`; None when all is there."""
 
@@ -73,7 +90,13 @@ class PinnedRule:
         if self.rule is None or self.problem is not None:
             return None
         values = {code: factor.value for code, factor in self.factors.items()}
-        return CompiledRule(behaviour=self.behaviour, rule=self.rule, factors=values)
+        return CompiledRule(
+            behaviour=self.behaviour,
+            rule=self.rule,
+            factors=values,
+            shared_caps=self.shared_caps,
+            campaigns=self.campaigns,
+        )
 
 
 @dataclass(frozen=True)
@@ -96,21 +119,6 @@ class Catalogue:
         return None if timeline is None else timeline.at(occurred_at)
 
 
-@dataclass(frozen=True)
-class HeldVersions:
-    """The current versions of a programme with what they define."""
-
-    behaviours: Sequence[Held[BehaviourDefinition]]
-    rules: Sequence[Held[RuleDefinition]]
-    factors: Sequence[Held[FactorDefinition]]
-
-    @property
-    def mark(self) -> VersionMark:
-        """Which versions they are."""
-        versions = [held.version for held in self.behaviours] + [held.version for held in self.rules]
-        return mark_of(versions + [held.version for held in self.factors])
-
-
 # By database, so that what was read from one is never believed of another.
 _loaded: weakref.WeakKeyDictionary[Any, dict[int, Catalogue]] = weakref.WeakKeyDictionary()
 
@@ -130,7 +138,7 @@ def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> 
     if catalogue is not None and catalogue.mark == mark:
         return catalogue
     held = read_held(session, programme_id)
-    timelines = combine(held.behaviours, held.rules, held.factors)
+    timelines = combine(held)
     combinations = {
         entry.pin_hash: entry for timeline in timelines.values() for entry in timeline.entries if entry
     }
@@ -142,7 +150,7 @@ def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> 
     pinned = {pin_hash: _pinned(pins[pin_hash], entry) for pin_hash, entry in combinations.items()}
     catalogue = Catalogue(
         programme_id,
-        held.mark,
+        mark_of(held.versions),
         {code: _latest(timeline) for code, timeline in timelines.items()},
         {
             code: Timeline(
@@ -158,27 +166,36 @@ def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> 
 
 
 def read_held(session: Session, programme_id: int) -> HeldVersions:
-    """Return the programme's current behaviour types, rules and factors."""
+    """Return the programme's current behaviour types, rules, factors, shared caps and campaigns."""
     return HeldVersions(
         _held(BehaviourDefinition, current_versions(session, programme_id, VersionKind.BEHAVIOUR)),
         _held(RuleDefinition, current_versions(session, programme_id, VersionKind.RULE)),
         _held(FactorDefinition, current_versions(session, programme_id, VersionKind.FACTOR)),
+        _held(SharedCapDefinition, current_versions(session, programme_id, VersionKind.SHARED_CAP)),
+        _held(CampaignDefinition, current_versions(session, programme_id, VersionKind.CAMPAIGN)),
     )
 
 
 def read_pin(session: Session, pin_id: int) -> PinnedRule:
     """Return what a decision was judged by, from the versions it used, whatever is in force today."""
     row = session.get_one(RulePin, pin_id)
-    numbers = [row.behaviour_version_id, *row.factor_version_ids]
+    numbers = [row.behaviour_version_id, *row.factor_version_ids, *row.term_version_ids]
     if row.rule_version_id is not None:
         numbers.append(row.rule_version_id)
     versions = read_versions(session, numbers)
-    (behaviour,) = _held(BehaviourDefinition, [versions[row.behaviour_version_id]])
-    rule = None
-    if row.rule_version_id is not None:
-        (rule,) = _held(RuleDefinition, [versions[row.rule_version_id]])
-    factors = _held(FactorDefinition, [versions[number] for number in row.factor_version_ids])
-    return _pinned(pin_id, Combination(behaviour, rule, tuple(factors)))
+    by_kind: dict[VersionKind, list[StoredVersion]] = {kind: [] for kind in KINDS}
+    for number in sorted(versions):
+        by_kind[versions[number].kind].append(versions[number])
+    (behaviour,) = _held(BehaviourDefinition, by_kind[VersionKind.BEHAVIOUR])
+    rule = next(iter(_held(RuleDefinition, by_kind[VersionKind.RULE])), None)
+    combination = Combination(
+        behaviour,
+        rule,
+        tuple(_held(FactorDefinition, by_kind[VersionKind.FACTOR])),
+        tuple(_held(SharedCapDefinition, by_kind[VersionKind.SHARED_CAP])),
+        tuple(_held(CampaignDefinition, by_kind[VersionKind.CAMPAIGN])),
+    )
+    return _pinned(pin_id, combination)
 
 
 def _held(kind: type[Definition], versions: Iterable[StoredVersion]) -> list[Held[Definition]]:
@@ -208,6 +225,8 @@ def _pinned(pin_id: int, combination: Combination) -> PinnedRule:
         rule_version_id=rule.version.version_id if rule else None,
         rule_version_no=rule.version.version_no if rule else None,
         factors=factors,
+        shared_caps=tuple(held.definition for held in combination.shared_caps),
+        campaigns=tuple(held.definition for held in combination.campaigns),
         problem=problem,
     )
 
@@ -224,6 +243,7 @@ def _write_pins(session: Session, combinations: Iterable[Combination]) -> None:
             "behaviour_version_id": combination.behaviour.version.version_id,
             "rule_version_id": combination.rule.version.version_id if combination.rule else None,
             "factor_version_ids": [held.version.version_id for held in combination.factors],
+            "term_version_ids": combination.term_version_ids,
         }
         for combination in combinations
     ]

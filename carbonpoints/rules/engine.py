@@ -139,9 +139,7 @@ class CompiledRule:
         scoped = [(rule.code, cap) for cap in rule.caps] + [(each.scope, each.cap) for each in shared_caps]
         own: list[Place] = [(scope, cap.window) for scope, cap in scoped if cap.window != "event"]
         own += [(rule.code, counter.period) for counter in self.counters]
-        bonus = [
-            (each.scope, cap.window) for each in campaigns for cap in each.caps if cap.window != "event"
-        ]
+        bonus = [(each.scope, cap.window) for each in campaigns for cap in each.caps if cap.window != "event"]
         self.caps: tuple[CapDefinition, ...] = tuple(cap for _, cap in scoped)
         """The rule's own caps, then those it shares."""
         self.places: tuple[Place, ...] = tuple(dict.fromkeys([*own, *bonus]))
@@ -234,7 +232,7 @@ class CompiledRule:
             for (counter, place), party in zip(self._counters, parties, strict=True):
                 if party or not counter.is_distinct:  # An act that names no party adds none.
                     noted[place].tally(counter.code, party, counter.amount(values))
-            if self.boosts is not None:
+            if self.boosts is not None and (amount_millicredits or cap is None):  # No way around a cap.
                 bonuses = self.boosts.apply(values, day, usage, rows, amount_millicredits)
                 amount_millicredits += _note_bonuses(usage, keys, bonuses, trace)
         elif cap is None:
@@ -260,6 +258,11 @@ class CompiledRule:
             row.amount_millicredits += amount_millicredits
             noted.append(row)
         return noted
+
+    def used(self, usage: UsageBook, day: date) -> list[tuple[CapDefinition, UsageRow]]:
+        """Return each cap with what is used of it in the period of a day."""
+        rows = [usage.rows.get(key, UNUSED) for key in usage_keys(self.places, day)] + [UNUSED]
+        return [(cap, rows[place]) for cap, (place, *_) in zip(self.caps, self._caps, strict=True)]
 
     def _judge_history(self, values: Mapping[str, object], counted: Mapping[str, object]) -> str | None:
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
     FactorDefinition,
@@ -20,18 +21,30 @@ from carbonpoints.rules.reading import Reader
 from carbonpoints.rules.validation import (
     overlapping,
     validate_behaviour,
+    validate_campaign,
     validate_factor,
     validate_programme,
     validate_rule,
+    validate_shared_cap,
 )
 
-Definition = TypeVar("Definition", FactorDefinition, BehaviourDefinition, RuleDefinition, ProgrammeDefinition)
+Definition = TypeVar(
+    "Definition",
+    FactorDefinition,
+    BehaviourDefinition,
+    RuleDefinition,
+    ProgrammeDefinition,
+    SharedCapDefinition,
+    CampaignDefinition,
+)
 
 _VALIDATORS: dict[type, Callable[..., Iterator[tuple[str, str]]]] = {
     FactorDefinition: validate_factor,
     BehaviourDefinition: validate_behaviour,
     RuleDefinition: validate_rule,
     ProgrammeDefinition: validate_programme,
+    SharedCapDefinition: validate_shared_cap,
+    CampaignDefinition: validate_campaign,
 }
 
 
@@ -54,6 +67,14 @@ class _RuleFile:
 @dataclass(frozen=True)
 class _ProgrammeFile:
     programme: ProgrammeDefinition
+
+
+@dataclass(frozen=True)
+class TermsFile:
+    """What campaigns and shared caps a file holds."""
+
+    shared_caps: tuple[SharedCapDefinition, ...] = ()
+    campaigns: tuple[CampaignDefinition, ...] = ()
 
 
 def parse_factors(text: str, file: str) -> tuple[FactorDefinition, ...]:
@@ -98,6 +119,18 @@ def parse_programme(text: str, file: str) -> ProgrammeDefinition:
     _validate(reader, programme, "programme.")
     reader.finish()
     return programme
+
+
+def parse_terms(text: str, file: str) -> TermsFile:
+    """Return the shared caps and campaigns of a file, `shared_caps:` and `campaigns:`, each with a list."""
+    reader = Reader(file, yaml_tree(text, file))
+    terms = reader.read(TermsFile)
+    for no, cap in enumerate(terms.shared_caps):
+        _validate(reader, cap, f"shared_caps.{no}.")
+    for no, campaign in enumerate(terms.campaigns):
+        _validate(reader, campaign, f"campaigns.{no}.")
+    reader.finish()
+    return terms
 
 
 def parse_content(kind: type[Definition], content: object, name: str) -> Definition:

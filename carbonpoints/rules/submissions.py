@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.versions import VersionKind
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
     FactorDefinition,
@@ -22,10 +23,19 @@ from carbonpoints.rules.parsing import (
     parse_factors,
     parse_programme,
     parse_rule,
+    parse_terms,
 )
 from carbonpoints.rules.shipped import RULES, ShippedCatalogue
 
-Definition = TypeVar("Definition", BehaviourDefinition, FactorDefinition, ProgrammeDefinition, RuleDefinition)
+Definition = TypeVar(
+    "Definition",
+    BehaviourDefinition,
+    FactorDefinition,
+    ProgrammeDefinition,
+    RuleDefinition,
+    SharedCapDefinition,
+    CampaignDefinition,
+)
 
 NO_FILE = Node(None, 0)
 
@@ -53,6 +63,14 @@ class Submission:
     behaviours: tuple[Located[BehaviourDefinition], ...] = ()
     rules: tuple[Located[RuleDefinition], ...] = ()
     programmes: tuple[Located[ProgrammeDefinition], ...] = ()
+    shared_caps: tuple[Located[SharedCapDefinition], ...] = ()
+    campaigns: tuple[Located[CampaignDefinition], ...] = ()
+
+    def __add__(self, other: Submission) -> Submission:
+        """Return both together."""
+        return Submission(
+            **{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Submission)}
+        )
 
 
 def as_submission(catalogue: ShippedCatalogue) -> Submission:
@@ -76,6 +94,8 @@ def submission_of(proposed: Sequence[ProposedVersion]) -> Submission:
         behaviours=located(VersionKind.BEHAVIOUR, BehaviourDefinition),
         rules=located(VersionKind.RULE, RuleDefinition),
         programmes=located(VersionKind.PROGRAMME, ProgrammeDefinition),
+        shared_caps=located(VersionKind.SHARED_CAP, SharedCapDefinition),
+        campaigns=located(VersionKind.CAMPAIGN, CampaignDefinition),
     )
 
 
@@ -97,13 +117,7 @@ def read_files(paths: Iterable[Path]) -> Submission:
         except DefinitionError as error:
             problems += error.problems
             continue
-        whole = replace(
-            whole,
-            factors=whole.factors + part.factors,
-            behaviours=whole.behaviours + part.behaviours,
-            rules=whole.rules + part.rules,
-            programmes=whole.programmes + part.programmes,
-        )
+        whole += part
     if problems:
         raise DefinitionError(tuple(problems))
     return whole
@@ -152,10 +166,24 @@ def _programme(text: str, file: str, root: Node) -> Submission:
     return Submission(programmes=(Located(parse_programme(text, file), file, root, "programme"),))
 
 
+def _terms(text: str, file: str, root: Node) -> Submission:
+    terms = parse_terms(text, file)
+    return Submission(
+        shared_caps=tuple(
+            Located(cap, file, root, f"shared_caps.{no}") for no, cap in enumerate(terms.shared_caps)
+        ),
+        campaigns=tuple(
+            Located(campaign, file, root, f"campaigns.{no}") for no, campaign in enumerate(terms.campaigns)
+        ),
+    )
+
+
 _READERS: dict[str, Callable[[str, str, Node], Submission]] = {
     "factors": _factors,
     "behaviour": _behaviour,
     "rule": _rule,
     "programme": _programme,
+    "shared_caps": _terms,
+    "campaigns": _terms,
 }
 """How a file is read, by the field it begins with."""

@@ -1,19 +1,30 @@
-"""Which versions belong together at each instant: a behaviour type, its rule and the rule's factors. Pure."""
+"""Which versions belong together at each instant. Pure.
+
+A behaviour type, its rule, the rule's factors, and the shared caps and campaigns for the behaviour.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from carbonpoints.approvals.versions import StoredVersion
 from carbonpoints.core.crypto import SUITE
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
 from carbonpoints.rules.errors import RulesOverlap
 
-Definition = TypeVar("Definition", BehaviourDefinition, RuleDefinition, FactorDefinition)
+Definition = TypeVar(
+    "Definition",
+    BehaviourDefinition,
+    RuleDefinition,
+    FactorDefinition,
+    SharedCapDefinition,
+    CampaignDefinition,
+)
 Entry = TypeVar("Entry")
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -27,20 +38,55 @@ class Held(Generic[Definition]):
     definition: Definition
 
 
+def versions_of(held: Iterable[Held[Definition]]) -> list[StoredVersion]:
+    """Return the versions of what is held."""
+    return [each.version for each in held]
+
+
+@dataclass(frozen=True)
+class HeldVersions:
+    """The current versions of a programme with what they define."""
+
+    behaviours: Sequence[Held[BehaviourDefinition]]
+    rules: Sequence[Held[RuleDefinition]]
+    factors: Sequence[Held[FactorDefinition]]
+    shared_caps: Sequence[Held[SharedCapDefinition]] = ()
+    campaigns: Sequence[Held[CampaignDefinition]] = ()
+
+    @property
+    def versions(self) -> list[StoredVersion]:
+        """All of them."""
+        return [
+            *versions_of(self.behaviours),
+            *versions_of(self.rules),
+            *versions_of(self.factors),
+            *versions_of(self.shared_caps),
+            *versions_of(self.campaigns),
+        ]
+
+
 @dataclass(frozen=True)
 class Combination:
     """The versions that decide on an act together; `factors` are those that hold of the codes the rule names."""
 
     behaviour: Held[BehaviourDefinition]
-    rule: Held[RuleDefinition] | None
-    factors: tuple[Held[FactorDefinition], ...]
+    rule: Held[RuleDefinition] | None = None
+    factors: tuple[Held[FactorDefinition], ...] = ()
+    shared_caps: tuple[Held[SharedCapDefinition], ...] = ()
+    campaigns: tuple[Held[CampaignDefinition], ...] = ()
 
     @property
     def pin_hash(self) -> bytes:
         """The identity of the combination: a hash over the numbers of its versions."""
         numbers = [self.behaviour.version.version_id, self.rule.version.version_id if self.rule else 0]
-        numbers += [factor.version.version_id for factor in self.factors]
+        numbers += [version.version_id for version in versions_of(self.factors)] + self.term_version_ids
         return SUITE.digest(",".join(map(str, numbers)).encode())
+
+    @property
+    def term_version_ids(self) -> list[int]:
+        """The versions of its shared caps and campaigns."""
+        versions = [*versions_of(self.shared_caps), *versions_of(self.campaigns)]
+        return [version.version_id for version in versions]
 
 
 @dataclass(frozen=True)
@@ -55,55 +101,49 @@ class Timeline(Generic[Entry]):
         return self.entries[bisect_right(self.starts, instant)]
 
 
-def combine(
-    behaviours: Iterable[Held[BehaviourDefinition]],
-    rules: Collection[Held[RuleDefinition]],
-    factors: Collection[Held[FactorDefinition]],
-) -> dict[str, Timeline[Combination | None]]:
+def combine(held: HeldVersions) -> dict[str, Timeline[Combination | None]]:
     """Return for each behaviour what decides on its acts at each instant; None where it is not known then.
 
     Raises RulesOverlap when two rules would decide on one act.
     """
-    by_code: dict[str, list[Held[BehaviourDefinition]]] = {}
-    for behaviour in behaviours:
-        by_code.setdefault(behaviour.version.code, []).append(behaviour)
-    return {code: _timeline(versions, rules, factors) for code, versions in by_code.items()}
+    return {
+        code: _timeline(_for_behaviour(held, code))
+        for code in {item.version.code for item in held.behaviours}
+    }
 
 
-def _timeline(
-    behaviours: Collection[Held[BehaviourDefinition]],
-    rules: Iterable[Held[RuleDefinition]],
-    factors: Iterable[Held[FactorDefinition]],
-) -> Timeline[Combination | None]:
-    codes = {behaviour.version.code for behaviour in behaviours}
-    rules = [rule for rule in rules if rule.definition.behaviour in codes]
-    named = {code for rule in rules for code in rule.definition.factors}
-    factors = [factor for factor in factors if factor.version.code in named]
-    versions = [behaviour.version for behaviour in behaviours]
-    versions += [rule.version for rule in rules] + [factor.version for factor in factors]
-    bounds = {bound for version in versions for bound in version.valid if bound is not None}
+def _for_behaviour(held: HeldVersions, code: str) -> HeldVersions:
+    """Return what has to do with one behaviour."""
+    rules = [rule for rule in held.rules if rule.definition.behaviour == code]
+    named = {factor for rule in rules for factor in rule.definition.factors}
+    return HeldVersions(
+        [item for item in held.behaviours if item.version.code == code],
+        rules,
+        [factor for factor in held.factors if factor.version.code in named],
+        [cap for cap in held.shared_caps if code in cap.definition.behaviours],
+        [campaign for campaign in held.campaigns if code in campaign.definition.behaviours],
+    )
+
+
+def _timeline(held: HeldVersions) -> Timeline[Combination | None]:
+    bounds = {bound for version in held.versions for bound in version.valid if bound is not None}
     starts: list[datetime] = []
-    entries = [_combination(_BEGINNING, behaviours, rules, factors)]
+    entries = [_combination(_BEGINNING, held)]
     for instant in sorted(bounds):
-        entry = _combination(instant, behaviours, rules, factors)
+        entry = _combination(instant, held)
         if entry != entries[-1]:
             starts.append(instant)
             entries.append(entry)
     return Timeline(starts, entries)
 
 
-def _combination(
-    instant: datetime,
-    behaviours: Iterable[Held[BehaviourDefinition]],
-    rules: Iterable[Held[RuleDefinition]],
-    factors: Iterable[Held[FactorDefinition]],
-) -> Combination | None:
-    behaviour = next((held for held in behaviours if held.version.holds_at(instant)), None)
+def _combination(instant: datetime, held: HeldVersions) -> Combination | None:
+    behaviour = next(iter(_holding(held.behaviours, instant)), None)
     if behaviour is None:
         return None
-    holding = [held for held in rules if held.version.holds_at(instant)]
-    if len(holding) > 1:
-        codes = sorted(held.version.code for held in holding)
+    rules = _holding(held.rules, instant)
+    if len(rules) > 1:
+        codes = sorted(rule.version.code for rule in rules)
         raise RulesOverlap(
             "%(first)s and %(second)s, for %(behaviour)s from %(instant)s",
             params={
@@ -113,11 +153,20 @@ def _combination(
                 "instant": instant.isoformat(),
             },
         )
-    if not holding:
-        return Combination(behaviour, None, ())
-    rule = holding[0]
-    in_use = (held for held in factors if held.version.code in rule.definition.factors)
-    valid = sorted(
-        (held for held in in_use if held.version.holds_at(instant)), key=lambda held: held.version.version_id
+    if not rules:
+        return Combination(behaviour)
+    (rule,) = rules
+    factors = [factor for factor in held.factors if factor.version.code in rule.definition.factors]
+    return Combination(
+        behaviour,
+        rule,
+        _holding(factors, instant),
+        _holding(held.shared_caps, instant),
+        _holding(held.campaigns, instant),
     )
-    return Combination(behaviour, rule, tuple(valid))
+
+
+def _holding(held: Iterable[Held[Definition]], instant: datetime) -> tuple[Held[Definition], ...]:
+    """Return what holds at `instant`, by the number of its version."""
+    found = (each for each in held if each.version.holds_at(instant))
+    return tuple(sorted(found, key=lambda each: each.version.version_id))

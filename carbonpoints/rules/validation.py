@@ -13,9 +13,11 @@ from datetime import date
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from carbonpoints.rules.campaigns import MULTIPLIER_MAX, CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     AttributeDefinition,
     BehaviourDefinition,
+    CapDefinition,
     ClaimDefinition,
     CounterDefinition,
     FactorDefinition,
@@ -36,15 +38,14 @@ _URI = re.compile(r"[a-z][a-z0-9+.-]*:\S{1,200}\Z")
 _MEASURE = re.compile(r"(count|(sum|distinct):\w+)\Z")
 _WINDOW = re.compile(r"(day|month|year|[1-9][0-9]{0,2}d)\Z")
 _BIGINT_MAX = 2**63 - 1
+SHARED_BY_MIN = 2
 
 
 def validate_factor(factor: FactorDefinition) -> Found:
     """Code, unit, source, dates, and whether the grade allows the use (M13)."""
     if not _FACTOR_CODE.match(factor.code):
         yield "code", "must be capital letters, digits and underscores"
-    for name in ("name_en", "name_zh", "source_title", "source_address"):
-        if not getattr(factor, name).strip():
-            yield name, "must not be empty"
+    yield from _not_empty(factor, "name_en", "name_zh", "source_title", "source_address")
     if not _REGION.match(factor.region):
         yield "region", f"{factor.region!r} is no ISO 3166 code, EU or WORLD"
     yield from _unit("unit", factor.unit)
@@ -158,14 +159,9 @@ def validate_rule(rule: RuleDefinition) -> Found:
         yield from _code(f"eligibility.{no}.code", condition.code)
     for no, cap in enumerate(rule.caps):
         yield from _code(f"caps.{no}.code", cap.code)
-        measures = {name: getattr(cap, name) for name in ("count", "mg", "millicredits")}
-        if all(limit is None for limit in measures.values()):
-            yield f"caps.{no}", "must limit count, mg or millicredits"
+        yield from _validate_limits(f"caps.{no}.", cap)
         if cap.window == "event" and cap.count is not None:
             yield f"caps.{no}.count", "makes no sense for one event"
-        for name, limit in measures.items():
-            if limit is not None:
-                yield from _within(f"caps.{no}.{name}", limit, 1)
     if rule.credits.millicredits_per_mg < 0:
         yield "credits.millicredits_per_mg", "must not be negative"
     yield from _within("credits.grant_millicredits", rule.credits.grant_millicredits, 0)
@@ -173,6 +169,49 @@ def validate_rule(rule: RuleDefinition) -> Found:
     yield from _within("pending_days", rule.pending_days, 0, 3660)
     if not rule.samples:
         yield "samples", "must hold at least one: an event and what the rule gives for it"
+
+
+def _validate_limits(prefix: str, cap: CapDefinition | SharedCapDefinition) -> Found:
+    measures = {name: getattr(cap, name) for name in ("count", "mg", "millicredits")}
+    if all(limit is None for limit in measures.values()):
+        yield prefix.rstrip(".") or "count", "must limit count, mg or millicredits"
+    for name, limit in measures.items():
+        if limit is not None:
+            yield from _within(prefix + name, limit, 1)
+
+
+def validate_shared_cap(cap: SharedCapDefinition) -> Found:
+    """Code, names, dates, and that it limits something for at least two behaviours."""
+    yield from _code("code", cap.code)
+    yield from _not_empty(cap, "name_en", "name_zh")
+    yield from _ordered(cap.valid_from, cap.valid_to)
+    yield from _repeated("behaviours", cap.behaviours)
+    if len(cap.behaviours) < SHARED_BY_MIN:
+        yield "behaviours", "must name at least two behaviours"
+    yield from _validate_limits("", cap)
+
+
+def validate_campaign(campaign: CampaignDefinition) -> Found:
+    """Code, texts, dates, one kind of boost, and a ceiling where campaigns add up."""
+    yield from _code("code", campaign.code)
+    yield from _not_empty(campaign, "name_en", "name_zh", "text_en", "text_zh")
+    yield from _ordered(campaign.valid_from, campaign.valid_to)
+    yield from _repeated("behaviours", campaign.behaviours)
+    if not campaign.behaviours:
+        yield "behaviours", "must name at least one behaviour"
+    if not 1 <= campaign.multiplier <= MULTIPLIER_MAX:
+        yield "multiplier", f"must be from 1 to {MULTIPLIER_MAX}"
+    yield from _within("bonus_millicredits", campaign.bonus_millicredits, 0)
+    if (campaign.multiplier > 1) == (campaign.bonus_millicredits > 0):
+        yield "multiplier", "must be above 1, or bonus_millicredits above 0: one of the two"
+    if (campaign.stacking == "additive") != (campaign.ceiling_millicredits is not None):
+        yield "ceiling_millicredits", "is needed for an additive campaign, and only there"
+    elif campaign.ceiling_millicredits is not None:
+        yield from _within("ceiling_millicredits", campaign.ceiling_millicredits, 1)
+    yield from _repeated("caps", [cap.code for cap in campaign.caps])
+    for no, cap in enumerate(campaign.caps):
+        yield from _code(f"caps.{no}.code", cap.code)
+        yield from _within(f"caps.{no}.millicredits", cap.millicredits, 1)
 
 
 def _validate_counter(path: str, counter: CounterDefinition) -> Found:
@@ -214,6 +253,12 @@ def validate_programme(programme: ProgrammeDefinition) -> Found:
 def _code(path: str, code: str) -> Found:
     if not _CODE.match(code):
         yield path, f"{code!r} must be small letters, digits and underscores"
+
+
+def _not_empty(definition: object, *names: str) -> Found:
+    for name in names:
+        if not getattr(definition, name).strip():
+            yield name, "must not be empty"
 
 
 def _unit(path: str, unit: str) -> Found:

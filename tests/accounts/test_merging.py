@@ -269,7 +269,13 @@ def test_consents_stay_where_they_were_given(world: World, pair: tuple[str, str]
 
 def test_what_settled_a_due_amount_does_not_come_back() -> None:
     book = Book(
-        account_id=2, programme_id=1, holder_kind="person", status="open", last_seq=9, last_booked_at=NOW
+        account_id=2,
+        programme_id=1,
+        holder_kind="person",
+        status="open",
+        last_seq=9,
+        last_booked_at=NOW,
+        opened_at=NOW,
     )
     book.add_lot(Lot(1, Unit.CREDIT, None, EXPIRES_ON, 2))
     # 300 were here; 100 came with 30 due, which the 100 settled: 370 are left.

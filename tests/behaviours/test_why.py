@@ -147,6 +147,7 @@ def test_an_award_says_all_there_is_to_say(api: Api, world: World) -> None:
         ],
         "estimate_mg": 86_537,
         "cut_by": None,
+        "boosts": [],
     }
     assert why["inputs"]["data"] == {
         **RIDE,
@@ -282,6 +283,8 @@ def explained(
         rule_version_id=1,
         rule_version_no=1,
         factors=cast("Any", {"BUS": factor}),
+        shared_caps=(),
+        campaigns=(),
         problem=None,
     )
     assert pinned.compiled is not None

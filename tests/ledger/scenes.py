@@ -45,6 +45,7 @@ def make_book(account_id: int = 1) -> Book:
         status="open",
         last_seq=0,
         last_booked_at=moment_on(DAY, 0).booked_at,
+        opened_at=moment_on(DAY, 0).booked_at,
     )
 
 

@@ -55,6 +55,7 @@ class InMemory:
                 status="open",
                 last_seq=0,
                 last_booked_at=instant,
+                opened_at=instant,
             )
             for number in (1, 2)
         ]
