@@ -34,7 +34,7 @@ class CapLeft:
 
 
 @dataclass(frozen=True)
-class Offer:
+class RunningCampaign:
     """A campaign of today for a behaviour: what it gives, in words and figures, and to whom."""
 
     code: str
@@ -43,7 +43,7 @@ class Offer:
     text_en: str
     text_zh: str
     segment: str
-    """The condition on account and act, in the expression language; `true` for everybody."""
+    """The condition on account and act, in the expression language; empty for everybody."""
     applies: bool | None
     """Whether this account is meant; None where it depends on the act."""
     multiplier: str
@@ -71,7 +71,7 @@ class Task:
     pending_days: int
     caps: Sequence[CapLeft]
     """The rule's own caps, and those it shares with other behaviours."""
-    offers: Sequence[Offer]
+    campaigns: Sequence[RunningCampaign]
     consent_source: str
     consent_needed: bool
     """Whether the customer must still consent before this behaviour earns anything."""
@@ -123,7 +123,7 @@ def _task(
         expiry_months=rule.expiry_months,
         pending_days=rule.pending_days,
         caps=[_cap_left(cap, used) for cap, used in compiled.used(usage, today)],
-        offers=[_offer(boost, facts_of(usage, today)) for boost in boosts],
+        campaigns=[_running(boost, facts_of(usage, today)) for boost in boosts],
         consent_source=behaviour.consent_source,
         consent_needed=(account_id, behaviour.consent_source) not in consents,
     )
@@ -142,9 +142,9 @@ def _cap_left(cap: CapDefinition, used: UsageRow) -> CapLeft:
     )
 
 
-def _offer(boost: Boost, facts: Mapping[str, object]) -> Offer:
+def _running(boost: Boost, facts: Mapping[str, object]) -> RunningCampaign:
     campaign = boost.definition
-    return Offer(
+    return RunningCampaign(
         code=campaign.code,
         name_en=campaign.name_en,
         name_zh=campaign.name_zh,

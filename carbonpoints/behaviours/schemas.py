@@ -192,7 +192,7 @@ class CapLeftSchema(Schema):
     millicredits_left = fields.Integer(required=True, allow_none=True)
 
 
-class OfferSchema(Schema):
+class RunningCampaignSchema(Schema):
     """A campaign of today for a behaviour."""
 
     code = fields.String(required=True)
@@ -201,7 +201,7 @@ class OfferSchema(Schema):
     text_en = fields.String(required=True)
     text_zh = fields.String(required=True)
     segment = fields.String(
-        required=True, metadata={"description": "The condition on account and act; `true` for everybody."}
+        required=True, metadata={"description": "The condition on account and act; empty for everybody."}
     )
     applies = fields.Boolean(
         required=True,
@@ -230,7 +230,7 @@ class TaskSchema(Schema):
     expiry_months = fields.Integer(required=True)
     pending_days = fields.Integer(required=True)
     caps = fields.List(fields.Nested(CapLeftSchema), required=True)
-    offers = fields.List(fields.Nested(OfferSchema), required=True)
+    campaigns = fields.List(fields.Nested(RunningCampaignSchema), required=True)
     consent_source = fields.String(required=True)
     consent_needed = fields.Boolean(required=True)
 

@@ -26,7 +26,6 @@ from carbonpoints.rules.usage import Place, UsageBook, UsageRow
 MULTIPLIER_MAX = 100
 FACTS = {"weekday": Variable("number"), "days_since_opening": Variable("number", "day")}
 """What a segment may ask beside the act: the ISO weekday of its local date (Monday is 1), and the age of the account."""
-EVERYBODY = "true"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +80,8 @@ class CampaignDefinition:
     behaviours: tuple[str, ...]
     valid_from: datetime
     valid_to: datetime
-    segment: str = EVERYBODY
-    """A condition over FACTS and the choices and flags of the act."""
+    segment: str = ""
+    """A condition over FACTS and the choices and flags of the act; empty for everybody."""
     multiplier: Decimal = Decimal(1)
     bonus_millicredits: int = 0
     priority: int
@@ -129,7 +128,7 @@ class Boost:
     ) -> None:
         self.definition = definition
         self._segment: Expression | None = None
-        if definition.segment != EVERYBODY:
+        if definition.segment:
             self._segment = compile_expression(
                 definition.segment, segment_variables(behaviour), expects="flag"
             )

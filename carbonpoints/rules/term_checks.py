@@ -23,7 +23,7 @@ def check_term(
         if behaviour is None:
             message = f"{code} is no behaviour type of this programme"
             yield Finding(f"behaviours.{no}", 0, "unknown_behaviour", message)
-        elif isinstance(term, CampaignDefinition):
+        elif isinstance(term, CampaignDefinition) and term.segment:
             try:
                 compile_expression(term.segment, segment_variables(behaviour), expects="flag")
             except ExpressionError as error:
