@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.accounts import identities
 from carbonpoints.accounts.errors import NotYours, PurposeNeeded
-from carbonpoints.accounts.programme import programme_of
 from carbonpoints.accounts.schemes import Scheme
 from carbonpoints.core import audit
 from carbonpoints.core.arrays import of_numbers
@@ -19,6 +18,7 @@ from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import raw_connection, reading, transaction
 from carbonpoints.core.errors import FieldError, NotFound
 from carbonpoints.core.models import Programme
+from carbonpoints.core.programmes import programme_of
 from carbonpoints.core.roles import HOLDERS, STAFF, Role
 from carbonpoints.ledger.queries import AccountHead, read_head
 

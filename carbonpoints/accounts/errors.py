@@ -20,13 +20,6 @@ class PurposeNeeded(InvalidRequest):
     title = "Say for which purpose you read another person's data."
 
 
-class ProgrammeNeeded(InvalidRequest):
-    """The bank has several programmes, or none, and the token names none of them."""
-
-    code = "programme_needed"
-    title = "The token must name a programme of the bank."
-
-
 class ProgrammeNotSetUp(CarbonpointsError):
     """No settings of the programme are in force."""
 

@@ -17,14 +17,14 @@ from sqlalchemy.orm import Session
 from carbonpoints.accounts import identities
 from carbonpoints.accounts.access import require_role
 from carbonpoints.accounts.errors import AccountClosed, GuardianConsentNeeded, IdentifierTaken
-from carbonpoints.accounts.programme import programme_of, programme_settings
+from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.schemes import Scheme, check_identifier, mask
 from carbonpoints.accounts.work import AccountView, lock_accounts, refuse_future
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import now
 from carbonpoints.core.db import transaction
-from carbonpoints.core.programmes import ProgrammeSettings
+from carbonpoints.core.programmes import ProgrammeSettings, programme_of
 from carbonpoints.core.roles import Role
 from carbonpoints.ledger.book import Book, Moment
 from carbonpoints.ledger.posting import open_accounts, write_books

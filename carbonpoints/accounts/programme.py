@@ -1,15 +1,14 @@
-"""Which programme a caller acts in, and the settings that it runs by at this instant (M1, M10)."""
+"""The settings that a programme runs by at this instant (M1, M10)."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.errors import ProgrammeNeeded, ProgrammeNotSetUp
+from carbonpoints.accounts.errors import ProgrammeNotSetUp
 from carbonpoints.approvals.versions import (
     MarkedProgramme,
     StoredVersion,
@@ -23,9 +22,7 @@ from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import now
 from carbonpoints.core.db import db
 from carbonpoints.core.models import Programme
-from carbonpoints.core.programmes import ProgrammeSettings, parse_programme_settings
-
-Found = TypeVar("Found")
+from carbonpoints.core.programmes import ProgrammeSettings, only_programme, parse_programme_settings
 
 SETTINGS = (VersionKind.PROGRAMME,)
 
@@ -76,27 +73,10 @@ def _read(session: Session, programme_id: int) -> _Dated:
     )
 
 
-def programme_of(session: Session, caller: Caller) -> int:
-    """Return the programme that the caller's token names, or the only one of its bank.
-
-    Raises ProgrammeNeeded when the token names none that the bank has, or names none of several.
-    """
-    query = select(Programme.programme_id).where(Programme.bank_id == caller.bank_id)
-    if caller.programme is not None:
-        query = query.where(Programme.code == caller.programme)
-    return _only(session.scalars(query.limit(2)).all())
-
-
 def marked_programme_of(session: Session, caller: Caller, kinds: Iterable[VersionKind]) -> MarkedProgramme:
     """Return the programme of `programme_of` with the marks of its current versions of these kinds: one query.
 
     For whoever needs several things that rest on versions: `settings_marked`, `catalogue_marked`. Raises
     ProgrammeNeeded.
     """
-    return _only(marked_programmes(session, caller.bank_id, caller.programme, kinds))
-
-
-def _only(found: Sequence[Found]) -> Found:
-    if len(found) != 1:
-        raise ProgrammeNeeded
-    return found[0]
+    return only_programme(marked_programmes(session, caller.bank_id, caller.programme, kinds))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.programme import programme_of, programme_settings
+from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.approvals import services as approvals
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.services import ImportOutcome
@@ -29,6 +29,7 @@ from carbonpoints.core import audit, clock
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.broker import nudge
 from carbonpoints.core.db import reading, settings, transaction
+from carbonpoints.core.programmes import programme_of
 from carbonpoints.core.roles import SYSTEMS
 from carbonpoints.rules.catalogue import load_catalogue
 from carbonpoints.rules.nodes import DefinitionError, Problem

@@ -10,7 +10,6 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import reading_account
-from carbonpoints.accounts.programme import programme_of
 from carbonpoints.behaviours.delivering import EVENT_PREFIX, Delivered, DeliveredItem
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import EventNotFound
@@ -24,6 +23,7 @@ from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading, settings
 from carbonpoints.core.ids import NumberedId, account_public_id, parse_numbered_id
 from carbonpoints.core.problems import field_body
+from carbonpoints.core.programmes import programme_of
 from carbonpoints.core.roles import Role
 from carbonpoints.core.sentences import CAVEAT
 from carbonpoints.ledger.chart import DecisionKind

@@ -1,4 +1,4 @@
-"""A programme's settings as the code uses them (M1, M10).
+"""Which programme a caller acts in, and a programme's settings as the code uses them (M1, M10).
 
 The settings are the content of the programme's version of kind `programme`; time zone and currency stand in
 the programme's own row and never change. The catalogue has checked the content before it became a version,
@@ -7,12 +7,27 @@ so that a gap here is a fault of ours and raises KeyError or ValueError.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import Calendar
+from carbonpoints.core.errors import InvalidRequest
+from carbonpoints.core.models import Programme
+
+Found = TypeVar("Found")
+
+
+class ProgrammeNeeded(InvalidRequest):
+    """The bank has several programmes, or none, and the token names none of them."""
+
+    code = "programme_needed"
+    title = "The token must name a programme of the bank."
 
 
 @dataclass(frozen=True)
@@ -133,3 +148,21 @@ def parse_programme_settings(
         },
         event_sources={source.uri: source for source in event_sources},
     )
+
+
+def programme_of(session: Session, caller: Caller) -> int:
+    """Return the programme that the caller's token names, or the only one of its bank.
+
+    Raises ProgrammeNeeded when the token names none that the bank has, or names none of several.
+    """
+    query = select(Programme.programme_id).where(Programme.bank_id == caller.bank_id)
+    if caller.programme is not None:
+        query = query.where(Programme.code == caller.programme)
+    return only_programme(session.scalars(query.limit(2)).all())
+
+
+def only_programme(found: Sequence[Found]) -> Found:
+    """Return what was found for a caller's programme; raises ProgrammeNeeded unless that is exactly one."""
+    if len(found) != 1:
+        raise ProgrammeNeeded
+    return found[0]

@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.programme import programme_of
 from carbonpoints.approvals import services as approvals
 from carbonpoints.approvals.changes import Change, ProposedVersion
 from carbonpoints.approvals.services import ImportOutcome
@@ -29,6 +28,7 @@ from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading, transaction
 from carbonpoints.core.models import Bank, Programme
 from carbonpoints.core.pagination import Page, decode_cursor, make_page
+from carbonpoints.core.programmes import programme_of
 from carbonpoints.rules.admission import InForce, check_submission, proposed_versions
 from carbonpoints.rules.catalogue import load_catalogue, read_held
 from carbonpoints.rules.errors import ProgrammeNotNamed, UnknownDefinition

@@ -6,11 +6,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.errors import ProgrammeNeeded, ProgrammeNotSetUp
-from carbonpoints.accounts.programme import programme_of, programme_settings
+from carbonpoints.accounts.errors import ProgrammeNotSetUp
+from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading, transaction
-from carbonpoints.core.programmes import ConsentText, EventSource, ProgrammeSettings, parse_programme_settings
+from carbonpoints.core.programmes import (
+    ConsentText,
+    EventSource,
+    ProgrammeNeeded,
+    ProgrammeSettings,
+    parse_programme_settings,
+    programme_of,
+)
 from carbonpoints.core.roles import Role
 from tests.accounts.world import ISSUER, World
 
