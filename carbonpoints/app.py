@@ -10,6 +10,9 @@ import flask_migrate
 from flask import Flask
 
 from carbonpoints.accounts.routes import ACCOUNTS
+from carbonpoints.approvals.kinds import init_kinds
+from carbonpoints.approvals.routes import CHANGES
+from carbonpoints.behaviours.feed_changes import FEED_KINDS
 from carbonpoints.behaviours.feed_routes import FEEDS
 from carbonpoints.behaviours.routes import EVENTS
 from carbonpoints.cli import register_commands
@@ -24,6 +27,7 @@ from carbonpoints.core.openapi import configure_openapi
 from carbonpoints.core.problems import init_problems
 from carbonpoints.core.routes import DESCRIPTION, HEALTH, TEST_CLOCK
 from carbonpoints.core.shared_clock import init_shared_clock
+from carbonpoints.rules.changes import CATALOGUE_KINDS
 from carbonpoints.rules.routes import CATALOGUE
 
 VERSION = "0.1.0"
@@ -39,6 +43,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     """Every blueprint of the app, with the scope that each of its functions needs."""
     yield ACCOUNTS
     yield CATALOGUE
+    yield CHANGES
     yield FEEDS
     yield EVENTS
     yield HEALTH
@@ -56,6 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_problems(app)
     init_database(app, settings)
     init_broker(app, settings)
+    init_kinds(app, [CATALOGUE_KINDS, FEED_KINDS])
     flask_migrate.Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=False)
     configure_openapi(app, VERSION)
     api = init_http(app, settings)

@@ -16,7 +16,12 @@ from flask import Flask
 from carbonpoints.app import create_app
 from carbonpoints.core.db import db
 
-TASK_MODULES = ("carbonpoints.core.tasks", "carbonpoints.accounts.tasks", "carbonpoints.behaviours.tasks")
+TASK_MODULES = (
+    "carbonpoints.core.tasks",
+    "carbonpoints.approvals.tasks",
+    "carbonpoints.accounts.tasks",
+    "carbonpoints.behaviours.tasks",
+)
 """Where tasks and the outbox's handlers are declared."""
 
 SCHEDULE: dict[str, dict[str, Any]] = {
@@ -25,6 +30,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "behaviours.continue_jobs",
         "schedule": 10.0,
         "options": {"expires": 10.0},
+    },
+    "name the states that changes have come to": {
+        "task": "approvals.follow_clock",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
     },
     "let pending awards mature": {"task": "ledger.mature_awards", "schedule": crontab(minute="1")},
     "end lots past their expiry": {"task": "ledger.expire_lots", "schedule": crontab(minute="5")},

@@ -14,6 +14,7 @@ from carbonpoints.approvals.versions import (
     TimeRange,
     VersionKind,
     content_hash,
+    range_without,
     ranges_overlap,
 )
 
@@ -22,12 +23,13 @@ from carbonpoints.approvals.versions import (
 class ProposedVersion:
     """Content that should hold from `valid_from` until before `valid_to`; None is no bound.
 
-    `content` is JSON-able and was checked by whoever knows the kind.
+    `content` is JSON-able and was checked by whoever knows the kind. Without content, nothing of this code should
+    hold then: what does is ended.
     """
 
     kind: VersionKind
     code: str
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] | None
     valid_from: datetime | None = None
     valid_to: datetime | None = None
 
@@ -65,13 +67,27 @@ class Change:
 
 def compare(proposed: ProposedVersion, current: Sequence[StoredVersion]) -> Change | None:
     """Return what `proposed` would change among the current versions of its code; None when nothing."""
-    fingerprint = content_hash(proposed.content)
-    if any(version.content_hash == fingerprint for version in current):
-        return None
     replaced = [version for version in current if ranges_overlap(version.valid, proposed.valid)]
+    if _holds_already(proposed, replaced):
+        return None
     before = replaced[-1].content if replaced else {}
-    fields = tuple(_field_changes("", before, proposed.content))
+    fields = field_changes(before, proposed.content or {})
     return Change(proposed, tuple(version.version_id for version in replaced), fields)
+
+
+def _holds_already(proposed: ProposedVersion, replaced: Sequence[StoredVersion]) -> bool:
+    if proposed.content is None:
+        return not replaced
+    return (
+        len(replaced) == 1
+        and replaced[0].content_hash == content_hash(proposed.content)
+        and not range_without(proposed.valid, replaced[0].valid)
+    )
+
+
+def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[FieldChange, ...]:
+    """Return each field in which two contents differ."""
+    return tuple(_field_changes("", before, after))
 
 
 def _field_changes(path: str, before: Any, after: Any) -> Iterator[FieldChange]:
@@ -130,6 +146,39 @@ def read_proposal(content: Mapping[str, Any]) -> tuple[Change, ...]:
             tuple(FieldChange(part["field"], part["before"], part["after"]) for part in item["fields"]),
         )
         for item in content["changes"]
+    )
+
+
+def difference(before: Sequence[Change], after: Sequence[Change]) -> tuple[FieldChange, ...]:
+    """Return the fields in which two drafts differ, each behind its kind and code."""
+    return field_changes(_by_code(before), _by_code(after))
+
+
+def _by_code(changes: Sequence[Change]) -> dict[str, Any]:
+    """Return what is proposed by kind and code; a second part of one code has its number behind it."""
+    proposed: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        item = change.proposed
+        parts = proposed.setdefault(item.kind.value, {})
+        number = sum(code.partition("#")[0] == item.code for code in parts)
+        parts[f"{item.code}#{number + 1}" if number else item.code] = {
+            "content": item.content,
+            "valid_from": _text(item.valid_from),
+            "valid_to": _text(item.valid_to),
+        }
+    return proposed
+
+
+def in_force_difference(changes: Sequence[Change]) -> tuple[FieldChange, ...]:
+    """Return the fields in which a draft differs from what is in force, each behind its kind and code."""
+    return tuple(
+        FieldChange(
+            f"{change.proposed.kind.value}.{change.proposed.code}.content.{item.field}",
+            item.before,
+            item.after,
+        )
+        for change in changes
+        for item in change.fields
     )
 
 

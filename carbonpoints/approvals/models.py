@@ -1,4 +1,4 @@
-"""Change requests and versions (M10): one table of versions for every kind of thing an admin changes."""
+"""Change requests with their steps and evidence, and versions (M10): one table for every kind of thing an admin changes."""
 
 from __future__ import annotations
 
@@ -21,27 +21,37 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
+from carbonpoints.approvals.lifecycle import (
+    CHECKED,
+    REASONED,
+    Actor,
+    State,
+    allowed_steps_sql,
+    listed,
+    steps_of,
+)
+from carbonpoints.approvals.requirements import HISTORICAL, EvidenceKind, Result
 from carbonpoints.core.db import Model, distributed_by
 
 Instant = DateTime(timezone=True)
 
 
 class ChangeRequest(Model):
-    """One change to what the programme's admins own; maker and checker are different persons.
+    """One change to what the programme's admins own, from draft to what became of it.
 
-    `origin` is `shipped` for the first import of a file that comes with the product, `admin` otherwise. Of the
-    states only `draft` and `active` are in use; the others are reserved.
+    Its steps are the truth: `state` is where the last one led, and a trigger lets it be nothing else.
+    `origin` is `shipped` for what comes with the product, `admin` otherwise.
     """
 
     __tablename__ = "change_request"
     __table_args__ = (
         CheckConstraint("maker_person <> checker_person", name="four_eyes"),
-        CheckConstraint("state <> 'active' OR checker_person IS NOT NULL", name="active_is_checked"),
         CheckConstraint(
-            "state IN ('draft','submitted','approved','scheduled','active','superseded','rejected','withdrawn')",
-            name="state",
+            f"state NOT IN {listed(CHECKED)} OR checker_person IS NOT NULL", name="active_is_checked"
         ),
+        CheckConstraint(f"state IN {listed(State)}", name="state"),
         CheckConstraint("origin IN ('shipped','admin')", name="origin"),
+        Index("ix_change_request_programme_id", "programme_id", "change_request_id"),
         distributed_by("reference"),
     )
 
@@ -52,9 +62,78 @@ class ChangeRequest(Model):
     reason: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
     maker_person: Mapped[str] = mapped_column(Text)
+    """Who drafted it; whoever edited or submitted it is a maker as well and stands in the steps."""
     checker_person: Mapped[str | None] = mapped_column(Text)
+    """Who approved or rejected it."""
     created_at: Mapped[datetime] = mapped_column(Instant)
     decided_at: Mapped[datetime | None] = mapped_column(Instant)
+    starts_at: Mapped[datetime | None] = mapped_column(Instant)
+    """When the first of its versions begins to hold, once it is approved; None is since ever."""
+    rolls_back_id: Mapped[int | None] = mapped_column(ForeignKey("change_request.change_request_id"))
+
+
+class ChangeStep(Model):
+    """What was done to a change request: who, when, why, and each field before and after. Append-only.
+
+    A trigger numbers them without a gap, lets each begin where the last one led, and refuses a decision by a person
+    who drafted, edited or submitted the same change.
+    """
+
+    __tablename__ = "change_step"
+    __table_args__ = (
+        CheckConstraint(allowed_steps_sql(), name="allowed_step"),
+        CheckConstraint(
+            f"(person IS NULL) = (step IN {listed(steps_of(Actor.CLOCK))})", name="taken_by_somebody"
+        ),
+        CheckConstraint(f"step NOT IN {listed(REASONED)} OR coalesce(reason, '') ~ '\\S'", name="says_why"),
+        distributed_by("reference"),
+    )
+
+    change_request_id: Mapped[int] = mapped_column(
+        ForeignKey("change_request.change_request_id"), primary_key=True, autoincrement=False
+    )
+    step_no: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    step: Mapped[str] = mapped_column(Text)
+    from_state: Mapped[str | None] = mapped_column(Text)
+    to_state: Mapped[str] = mapped_column(Text)
+    person: Mapped[str | None] = mapped_column(Text)
+    """None where the clock took it."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Of the draft that the step is about; None for the first import of what comes with the product."""
+    fields: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    """`field`, `before`, `after`: of a draft and an approval against what was in force, of an edit against the draft."""
+    request_id: Mapped[str | None] = mapped_column(Text)
+    taken_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class ChangeEvidence(Model):
+    """What was found out about one draft of a change request. Append-only: the latest of a kind counts.
+
+    It holds for the draft with this content only: an edit leaves it behind.
+    """
+
+    __tablename__ = "change_evidence"
+    __table_args__ = (
+        CheckConstraint(f"kind IN {listed(EvidenceKind)}", name="kind"),
+        CheckConstraint(f"result IN {listed(Result)}", name="result"),
+        CheckConstraint(
+            f"result <> '{Result.NO_HISTORY_YET}' OR kind IN {listed(HISTORICAL)}", name="history"
+        ),
+        distributed_by("reference"),
+    )
+
+    change_request_id: Mapped[int] = mapped_column(
+        ForeignKey("change_request.change_request_id"), primary_key=True, autoincrement=False
+    )
+    evidence_no: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(Text)
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    result: Mapped[str] = mapped_column(Text)
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    person: Mapped[str | None] = mapped_column(Text)
+    """Who asked for it; None where nobody did."""
+    made_at: Mapped[datetime] = mapped_column(Instant)
 
 
 class Version(Model):
@@ -78,6 +157,7 @@ class Version(Model):
         ),
         CheckConstraint("NOT isempty(valid) AND NOT isempty(known)", name="ranges_not_empty"),
         Index("ix_version_current", "programme_id", "kind", postgresql_where=text("upper_inf(known)")),
+        Index("ix_version_change_request_id", "change_request_id"),
         distributed_by("reference"),
     )
 

@@ -1,51 +1,33 @@
-"""Making versions: the first import, drafts, and their confirmation by a second person (M10).
+"""Making versions: the first import, and drafts of what differs from what is in force (M10).
 
 Every function here runs inside the caller's transaction and locks the programme, so that changes of one
-programme come one after the other. Nothing else writes versions.
+programme come one after the other. `requests.py` has the use cases of makers and checkers.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from carbonpoints.approvals.changes import (
-    Change,
-    ProposedVersion,
-    compare,
-    proposal_content,
-    read_proposal,
-    refuse_overlaps,
+from carbonpoints.approvals.changes import Change, ProposedVersion
+from carbonpoints.approvals.drafts import (
+    compare_all,
+    current_by_code,
+    refuse_contradictions,
+    waiting_draft,
+    write_draft,
 )
-from carbonpoints.approvals.errors import (
-    ChangeNotOpen,
-    ChangeOutdated,
-    FourEyes,
-    IdentityFixed,
-    UnknownChange,
-)
+from carbonpoints.approvals.errors import FourEyes, IdentityFixed
+from carbonpoints.approvals.evidence import record_checks
+from carbonpoints.approvals.lifecycle import State, Step
 from carbonpoints.approvals.models import ChangeRequest
-from carbonpoints.approvals.versions import (
-    Key,
-    StoredVersion,
-    VersionKind,
-    content_hash,
-    current_versions,
-    range_without,
-    ranges_overlap,
-)
-from carbonpoints.approvals.writing import (
-    codes_with_versions,
-    end_known,
-    insert_versions,
-    lock_programme,
-    next_moment,
-)
+from carbonpoints.approvals.steps import begin_change, follow_clock, take_step
+from carbonpoints.approvals.versions import Key, VersionKind, content_hash
+from carbonpoints.approvals.writing import codes_with_versions, insert_versions, lock_programme
 from carbonpoints.core.clock import now
 from carbonpoints.core.models import Bank, Programme
 
@@ -122,27 +104,15 @@ def import_shipped(
     if maker_person == checker_person:
         raise FourEyes
     programme = lock_programme(session, programme_id)
-    _check(programme, proposed)
+    refuse_contradictions(programme, proposed)
     known = codes_with_versions(session, programme_id)
     first = [item for item in proposed if item.key not in known]
     if first:
-        moment = now()
-        change = ChangeRequest(
-            programme_id=programme_id,
-            origin="shipped",
-            title="Shipped definitions",
-            reason="First import of what comes with the product.",
-            state="active",
-            maker_person=maker_person,
-            checker_person=checker_person,
-            created_at=moment,
-            decided_at=moment,
-        )
-        insert_versions(session, change, first, moment)
-    outcome = _draft(
+        _put_first_in_force(session, programme_id, first, maker_person, checker_person)
+    outcome = _draft_differing(
         session,
         origin="shipped",
-        programme_id=programme_id,
+        programme=programme,
         proposed=[item for item in proposed if item.key in known],
         maker_person=maker_person,
         reason="The definitions that come with the product differ from those in force.",
@@ -164,146 +134,73 @@ def draft_change(
     maker_person: str,
     reason: str,
 ) -> ImportOutcome:
-    """Make a draft of whatever differs from what is in force; nothing changes until it is confirmed."""
-    _check(lock_programme(session, programme_id), proposed)
-    return _draft(
+    """Make a draft of whatever differs from what is in force; nothing changes until it is approved."""
+    return _draft_differing(
         session,
         origin="admin",
-        programme_id=programme_id,
+        programme=lock_programme(session, programme_id),
         proposed=proposed,
         maker_person=maker_person,
         reason=reason,
     )
 
 
-def read_draft(session: Session, *, programme_id: int, change_request_id: int) -> tuple[Change, ...]:
-    """Return what a draft would change; raises UnknownChange, ChangeNotOpen."""
-    change = _open_change(session, programme_id, change_request_id)
-    return read_proposal(_proposal(session, change).content)
+def _put_first_in_force(
+    session: Session,
+    programme_id: int,
+    proposed: Sequence[ProposedVersion],
+    maker_person: str,
+    checker_person: str,
+) -> None:
+    moment = now()
+    change = ChangeRequest(
+        programme_id=programme_id,
+        origin="shipped",
+        title="Shipped definitions",
+        reason="First import of what comes with the product.",
+        state=State.DRAFT,
+        maker_person=maker_person,
+        created_at=moment,
+    )
+    begin_change(session, change)
+    take_step(session, change, Step.SUBMIT, person=maker_person)
+    take_step(session, change, Step.APPROVE, person=checker_person)
+    insert_versions(session, programme_id, [(change.change_request_id, item) for item in proposed], moment)
+    follow_clock(session, programme_id)
 
 
-def confirm_change(
-    session: Session, *, programme_id: int, change_request_id: int, checker_person: str
-) -> tuple[Change, ...]:
-    """Put a draft in force, by another person than its maker; returns what changed.
-
-    From this instant on the replaced versions are known no more. Where one of them holds longer than the
-    proposed version, a copy keeps the rest of its validity. Raises FourEyes, UnknownChange, ChangeNotOpen, and
-    ChangeOutdated when what it was compared with is not in force any more.
-    """
-    lock_programme(session, programme_id)
-    change = _open_change(session, programme_id, change_request_id)
-    if change.maker_person == checker_person:
-        raise FourEyes
-    proposal = _proposal(session, change)
-    changes = read_proposal(proposal.content)
-    current = _current(session, programme_id, {item.proposed.kind for item in changes})
-    replaced = [version for item in changes for version in _replaced(item, current[item.proposed.key])]
-    moment = next_moment(session, programme_id)
-    end_known(session, [proposal, *replaced], moment)
-    change.state = "active"
-    change.checker_person = checker_person
-    change.decided_at = moment
-    proposed = [item.proposed for item in changes]
-    insert_versions(session, change, [*proposed, *_remainders(replaced, proposed)], moment)
-    return changes
-
-
-def _check(programme: Programme, proposed: Sequence[ProposedVersion]) -> None:
-    refuse_overlaps(proposed)
-    for item in proposed:
-        if item.kind is VersionKind.PROGRAMME and (
-            (item.content["time_zone"], item.content["currency"]) != (programme.time_zone, programme.currency)
-        ):
-            raise IdentityFixed
-
-
-def _current(
-    session: Session, programme_id: int, kinds: Iterable[VersionKind]
-) -> defaultdict[Key, list[StoredVersion]]:
-    found: defaultdict[Key, list[StoredVersion]] = defaultdict(list)
-    for kind in kinds:
-        for version in current_versions(session, programme_id, kind):
-            found[version.key].append(version)
-    return found
-
-
-def _draft(
+def _draft_differing(
     session: Session,
     *,
     origin: str,
-    programme_id: int,
+    programme: Programme,
     proposed: Sequence[ProposedVersion],
     maker_person: str,
     reason: str,
 ) -> ImportOutcome:
-    current = _current(session, programme_id, {item.kind for item in proposed})
-    changes = tuple(found for item in proposed if (found := compare(item, current[item.key])) is not None)
+    """Make a draft of what no current version of its code says; the same draft again is the one that waits."""
+    programme_id = programme.programme_id
+    current = current_by_code(session, programme_id, {item.kind for item in proposed})
+    differing = [
+        item
+        for item in proposed
+        if all(version.content_hash != content_hash(item.content) for version in current[item.key])
+    ]
+    changes = compare_all(session, programme, differing)
     unchanged = len(proposed) - len(changes)
     if not changes:
         return ImportOutcome(programme_id=programme_id, unchanged=unchanged)
-    content = proposal_content(changes)
-    fingerprint = content_hash(content)
-    for waiting in current_versions(session, programme_id, VersionKind.PROPOSAL):
-        if waiting.content_hash == fingerprint:
-            draft_id = waiting.change_request_id
-            break
-    else:
-        moment = now()
+    draft_id = waiting_draft(session, programme_id, changes)
+    if draft_id is None:
         change = ChangeRequest(
             programme_id=programme_id,
             origin=origin,
             title=f"{len(changes)} changed definitions",
             reason=reason,
-            state="draft",
+            state=State.DRAFT,
             maker_person=maker_person,
-            created_at=moment,
+            created_at=now(),
         )
-        session.add(change)
-        session.flush()
+        record_checks(session, write_draft(session, change, changes), person=maker_person)
         draft_id = change.change_request_id
-        proposal = ProposedVersion(kind=VersionKind.PROPOSAL, code=str(draft_id), content=content)
-        insert_versions(session, change, [proposal], moment)
     return ImportOutcome(programme_id=programme_id, unchanged=unchanged, draft_id=draft_id, changes=changes)
-
-
-def _open_change(session: Session, programme_id: int, change_request_id: int) -> ChangeRequest:
-    change = session.get(ChangeRequest, change_request_id, populate_existing=True)
-    if change is None or change.programme_id != programme_id:
-        raise UnknownChange
-    if change.state != "draft":
-        raise ChangeNotOpen
-    return change
-
-
-def _proposal(session: Session, change: ChangeRequest) -> StoredVersion:
-    waiting = current_versions(session, change.programme_id, VersionKind.PROPOSAL)
-    return next(version for version in waiting if version.change_request_id == change.change_request_id)
-
-
-def _replaced(change: Change, current: Iterable[StoredVersion]) -> list[StoredVersion]:
-    """Return the current versions that a change replaces; they must be those it was compared with."""
-    overlapping = [version for version in current if ranges_overlap(version.valid, change.proposed.valid)]
-    if [version.version_id for version in overlapping] != list(change.replaces):
-        raise ChangeOutdated
-    return overlapping
-
-
-def _remainders(
-    replaced: Iterable[StoredVersion], proposed: Iterable[ProposedVersion]
-) -> list[ProposedVersion]:
-    """Return what is left of the replaced versions outside the validity of what is proposed."""
-    # Two proposed versions of a code may replace one and the same, whose rest lies outside both.
-    rests = [(version, version.valid) for version in {item.version_id: item for item in replaced}.values()]
-    for item in proposed:
-        rests = [
-            (version, part)
-            for version, valid in rests
-            for part in (range_without(valid, item.valid) if version.key == item.key else [valid])
-        ]
-    return [
-        ProposedVersion(
-            kind=version.kind, code=version.code, content=version.content, valid_from=start, valid_to=end
-        )
-        for version, (start, end) in rests
-    ]

@@ -61,6 +61,15 @@ def range_without(one: TimeRange, other: TimeRange) -> list[TimeRange]:
     return parts
 
 
+def range_within(one: TimeRange, other: TimeRange) -> TimeRange | None:
+    """Return what the two have in common; None when that is nothing."""
+    if not ranges_overlap(one, other):
+        return None
+    starts = [start for start in (one[0], other[0]) if start is not None]
+    ends = [end for end in (one[1], other[1]) if end is not None]
+    return max(starts, default=None), min(ends, default=None)
+
+
 def _starts_before(start: datetime | None, end: datetime | None) -> bool:
     return start is None or end is None or start < end
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.errors import UnknownProgramme
-from carbonpoints.approvals.models import ChangeRequest, Version
+from carbonpoints.approvals.models import Version
 from carbonpoints.approvals.versions import Key, StoredVersion, VersionKind, content_hash
 from carbonpoints.core.clock import now
 from carbonpoints.core.models import Programme
@@ -59,23 +59,26 @@ def end_known(session: Session, versions: Sequence[StoredVersion], moment: datet
 
 
 def insert_versions(
-    session: Session, change: ChangeRequest, proposed: Sequence[ProposedVersion], moment: datetime
+    session: Session, programme_id: int, proposed: Sequence[tuple[int, ProposedVersion]], moment: datetime
 ) -> None:
-    """Write the versions of a change request, known from `moment` on, each with its code's next number."""
-    session.add(change)
-    session.flush()
-    keys = sorted({(item.kind.value, item.code) for item in proposed})
+    """Write versions with the change requests that answer for them, known from `moment` on.
+
+    Each gets its code's next number; what has no content leaves no row.
+    """
+    keys = sorted({(item.kind.value, item.code) for _, item in proposed})
     rows = session.execute(
         select(Version.kind, Version.code, func.max(Version.version_no))
-        .where(Version.programme_id == change.programme_id, tuple_(Version.kind, Version.code).in_(keys))
+        .where(Version.programme_id == programme_id, tuple_(Version.kind, Version.code).in_(keys))
         .group_by(Version.kind, Version.code)
     )
     numbers = {(kind, code): highest for kind, code, highest in rows}
-    for item in proposed:
+    for change_request_id, item in proposed:
+        if item.content is None:
+            continue
         numbers[item.key] = numbers.get(item.key, 0) + 1
         session.add(
             Version(
-                programme_id=change.programme_id,
+                programme_id=programme_id,
                 kind=item.kind.value,
                 code=item.code,
                 version_no=numbers[item.key],
@@ -83,7 +86,7 @@ def insert_versions(
                 content_hash=content_hash(item.content),
                 valid=Range(item.valid_from, item.valid_to),
                 known=Range(moment, None),
-                change_request_id=change.change_request_id,
+                change_request_id=change_request_id,
             )
         )
     session.flush()

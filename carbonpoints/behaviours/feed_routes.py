@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from flask import Flask, Response, current_app, request, url_for
 
 from carbonpoints.behaviours.feed_schemas import FeedJobSchema
 from carbonpoints.behaviours.feed_services import (
     JobProgress,
-    RefusedRow,
     find_callers_feed,
     read_callers_progress,
     read_refused,
@@ -20,6 +17,7 @@ from carbonpoints.behaviours.feed_services import (
 )
 from carbonpoints.behaviours.uploads import FILE_PART, MULTIPART, read_upload
 from carbonpoints.core.auth import current_caller
+from carbonpoints.core.csv_lines import csv_lines
 from carbonpoints.core.db import settings
 from carbonpoints.core.http import Blueprint, Registration
 
@@ -42,7 +40,6 @@ _BODY = {
         }
     },
 }
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @blueprint.route("/feeds/<profile>/files", methods=["POST"])
@@ -88,22 +85,8 @@ def _report(app: Flask, job_id: uuid.UUID) -> Iterator[str]:
             rows = read_refused(job_id=job_id, after=after)
         if not rows:
             return
-        yield report_lines(rows)
+        yield csv_lines(rows)
         after = rows[-1].line_no
-
-
-def report_lines(rows: Iterable[RefusedRow]) -> str:
-    """Return lines of the report; no cell of them is a formula to a spreadsheet."""
-    lines = io.StringIO()
-    writer = csv.writer(lines)
-    for row in rows:
-        writer.writerow((row.line_no, _inert(row.field), row.code, _inert(row.detail)))
-    return lines.getvalue()
-
-
-def _inert(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
 FEEDS = Registration(

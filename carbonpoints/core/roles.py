@@ -40,6 +40,9 @@ SCOPES = frozenset(
         "feeds:write",
         "feeds:read",
         "catalogue:read",
+        "changes:read",
+        "changes:write",
+        "changes:check",
         "ledger:read",
         "clock:write",
         "tasks:read",
@@ -73,8 +76,8 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "tasks:read",
         }
     ),
-    Role.RULE_MAKER: frozenset({"catalogue:read"}),
-    Role.RULE_CHECKER: frozenset({"catalogue:read"}),
+    Role.RULE_MAKER: frozenset({"catalogue:read", "changes:read", "changes:write"}),
+    Role.RULE_CHECKER: frozenset({"catalogue:read", "changes:read", "changes:check"}),
     Role.FINANCE: frozenset({"catalogue:read", "ledger:read"}),
     Role.CREDIT_OFFICER: frozenset({"accounts:read", "catalogue:read"}),
     Role.RISK: frozenset({"accounts:read", "events:read", "catalogue:read", "ledger:read"}),
@@ -93,7 +96,9 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "clock:write",
         }
     ),
-    Role.AUDITOR: frozenset({"accounts:read", "events:read", "feeds:read", "catalogue:read", "ledger:read"}),
+    Role.AUDITOR: frozenset(
+        {"accounts:read", "events:read", "feeds:read", "catalogue:read", "changes:read", "ledger:read"}
+    ),
     Role.DATA_PROTECTION: frozenset({"accounts:read", "events:read", "catalogue:read"}),
 }
 """The most that a token of each role may do; its `scope` claim can only narrow this."""

@@ -82,15 +82,20 @@ def proposed_versions(submission: Submission, zone: tzinfo) -> list[ProposedVers
 
 
 def _dated(kind: VersionKind, definition: HasDates, zone: tzinfo) -> ProposedVersion:
-    start, end = _validity(definition, zone)
+    start, end = validity(definition, zone)
     return ProposedVersion(
         kind=kind, code=definition.code, content=as_content(definition), valid_from=start, valid_to=end
     )
 
 
+def find_problems(submission: Submission, in_force: InForce) -> list[Problem]:
+    """Return what stands against the submission; nothing means that it may be confirmed."""
+    return list(_Admission(submission, in_force).problems())
+
+
 def check_submission(submission: Submission, in_force: InForce) -> None:
     """Raise DefinitionError, naming file and line of each problem, unless the submission may be confirmed."""
-    problems = list(_Admission(submission, in_force).problems())
+    problems = find_problems(submission, in_force)
     if problems:
         raise DefinitionError(tuple(problems))
 
@@ -102,8 +107,12 @@ class _Admission:
         self.submission = submission
         self.in_force = in_force
         zone = in_force.zone
-        self.factors = _standing(submission.factors, in_force.factors, _factor_during, zone)
-        self.rules = _standing(submission.rules, in_force.rules, _rule_during, zone)
+        factors_ended, rules_ended = (
+            _ended(submission, kind) for kind in (VersionKind.FACTOR, VersionKind.RULE)
+        )
+        self.factors = _standing(submission.factors, in_force.factors, _factor_during, zone, factors_ended)
+        self.rules = _standing(submission.rules, in_force.rules, _rule_during, zone, rules_ended)
+        self.behaviours_ended = _ended(submission, VersionKind.BEHAVIOUR)
         self.behaviours = {held.version.code: held.definition for held in in_force.behaviours}
         self.behaviours |= {item.definition.code: item.definition for item in submission.behaviours}
 
@@ -117,10 +126,11 @@ class _Admission:
         factors = [standing.definition for standing in self.factors]
         touched = {item.definition.code for item in self.submission.factors}
         touched |= {item.definition.code for item in self.submission.behaviours}
+        touched |= {item.code for item in self.submission.ended}
         for standing in self.rules:
             rule = standing.definition
             if standing.is_submitted or not touched.isdisjoint((rule.behaviour, *rule.factors)):
-                yield from self._rule(standing.located, factors)
+                yield from self._rule(standing, factors)
 
     def _programmes(self) -> Iterator[Problem]:
         for located in self.submission.programmes:
@@ -147,11 +157,15 @@ class _Admission:
                 yield located.problem(finding.field, _with_column(finding))
 
     def _rule(
-        self, located: Located[RuleDefinition], factors: Sequence[FactorDefinition]
+        self, standing: _Standing[RuleDefinition], factors: Sequence[FactorDefinition]
     ) -> Iterator[Problem]:
-        rule = located.definition
+        located, rule = standing.located, standing.definition
         behaviour = self.behaviours.get(rule.behaviour)
-        if behaviour is None:
+        is_ended = any(
+            item.code == rule.behaviour and ranges_overlap(item.valid, standing.valid)
+            for item in self.behaviours_ended
+        )
+        if behaviour is None or is_ended:
             yield located.problem("behaviour", f"{rule.behaviour} is no behaviour type of this programme")
             return
         for finding in check_rule(rule, behaviour, factors):
@@ -162,7 +176,8 @@ def _with_column(finding: Finding) -> str:
     return f"column {finding.column}: {finding.message}" if finding.column else finding.message
 
 
-def _validity(definition: HasDates, zone: tzinfo) -> TimeRange:
+def validity(definition: HasDates, zone: tzinfo) -> TimeRange:
+    """Return when a definition says that it holds. A date begins at midnight in `zone`."""
     return _instant(definition.valid_from, zone), _instant(definition.valid_to, zone)
 
 
@@ -170,16 +185,27 @@ def _instant(day: date | None, zone: tzinfo) -> datetime | None:
     return day if day is None or isinstance(day, datetime) else datetime.combine(day, time(), zone)
 
 
+def _ended(submission: Submission, kind: VersionKind) -> list[ProposedVersion]:
+    return [item for item in submission.ended if item.kind is kind]
+
+
 def _standing(
-    submitted: Sequence[Located[Dated]], current: Iterable[Held[Dated]], during: During[Dated], zone: tzinfo
+    submitted: Sequence[Located[Dated]],
+    current: Iterable[Held[Dated]],
+    during: During[Dated],
+    zone: tzinfo,
+    ended: Sequence[ProposedVersion],
 ) -> list[_Standing[Dated]]:
-    """Return what would hold: what is submitted, and what is in force outside of it."""
-    standing = [_Standing(item, _validity(item.definition, zone), is_submitted=True) for item in submitted]
+    """Return what would hold: what is submitted, and what is in force outside of it and of what is ended."""
+    standing = [_Standing(item, validity(item.definition, zone), is_submitted=True) for item in submitted]
     for held in current:
         parts = [held.version.valid]
-        for item in standing[: len(submitted)]:
-            if item.definition.code == held.version.code:
-                parts = [rest for part in parts for rest in range_without(part, item.valid)]
+        replacing = [
+            item.valid for item in standing[: len(submitted)] if item.definition.code == held.version.code
+        ]
+        replacing += [item.valid for item in ended if item.code == held.version.code]
+        for valid in replacing:
+            parts = [rest for part in parts for rest in range_without(part, valid)]
         for part in parts:
             # With its dates set to when it holds, as the programme writes them.
             start, end = (bound.astimezone(zone) if bound else None for bound in part)

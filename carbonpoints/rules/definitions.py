@@ -14,6 +14,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Literal
 
+from carbonpoints.approvals.requirements import NOTICE_DAYS
+
 Grade = Literal["A", "B", "C", "derived", "inference"]
 """A official text or primary data; B press quoting the official method, or a peer-reviewed abstract; C blog,
 vendor or secondary code; derived: arithmetic on sourced numbers; inference: judgement without a source."""
@@ -272,6 +274,8 @@ class ProgrammeDefinition:
     future_tolerance_s: int
     clawback_limit_millicredits: int
     undecided_retention_days: int
+    notice_days: int = NOTICE_DAYS
+    """A change that is worse for customers starts so long after its approval, at the earliest."""
     consent_sources: Mapping[str, ConsentSourceDefinition]
     event_sources: tuple[EventSourceDefinition, ...]
     dated_copies: tuple[DatedCopyDefinition, ...] = ()

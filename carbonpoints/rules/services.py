@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from carbonpoints.approvals import services as approvals
-from carbonpoints.approvals.changes import Change, ProposedVersion
+from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.services import ImportOutcome
 from carbonpoints.approvals.versions import (
     StoredVersion,
@@ -29,12 +29,13 @@ from carbonpoints.core.db import reading, transaction
 from carbonpoints.core.models import Bank, Programme
 from carbonpoints.core.pagination import Page, decode_cursor, make_page
 from carbonpoints.core.programmes import programme_of
-from carbonpoints.rules.admission import InForce, check_submission, proposed_versions
-from carbonpoints.rules.catalogue import load_catalogue, read_held
+from carbonpoints.rules.admission import check_submission, proposed_versions
+from carbonpoints.rules.catalogue import load_catalogue
+from carbonpoints.rules.changes import read_in_force
 from carbonpoints.rules.errors import ProgrammeNotNamed, UnknownDefinition
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import ShippedCatalogue
-from carbonpoints.rules.submissions import Submission, as_submission, submission_of
+from carbonpoints.rules.submissions import Submission, as_submission
 
 
 @dataclass(frozen=True)
@@ -114,24 +115,6 @@ def draft_definitions(
         )
 
 
-def confirm_definitions(
-    *, programme_id: int, change_request_id: int, checker_person: str
-) -> tuple[Change, ...]:
-    """Put a draft in force, by another person than its maker; raises what `confirm_change` raises."""
-    with transaction() as session:
-        draft = approvals.read_draft(session, programme_id=programme_id, change_request_id=change_request_id)
-        # What it rests on may have changed since it was made.
-        _admit(session, programme_id, submission_of([change.proposed for change in draft]))
-        changes = approvals.confirm_change(
-            session,
-            programme_id=programme_id,
-            change_request_id=change_request_id,
-            checker_person=checker_person,
-        )
-        load_catalogue(session, programme_id)
-        return changes
-
-
 def find_programme(*, bank: str | None, programme: str | None) -> NamedProgramme:
     """Return the programme of these codes, or the only one; raises ProgrammeNotNamed."""
     query = select(Programme).join(Bank, Bank.bank_id == Programme.bank_id)
@@ -202,20 +185,6 @@ def _import_shipped(
 def _admit(session: Session, programme_id: int, submission: Submission) -> list[ProposedVersion]:
     """Return the submission as versions to propose; raises DefinitionError unless all of it may hold."""
     programme = lock_programme(session, programme_id)
-    zone = ZoneInfo(programme.time_zone)
-    held = read_held(session, programme_id)
-    settings = current_versions(session, programme_id, VersionKind.PROGRAMME)
-    check_submission(
-        submission,
-        InForce(
-            programme_code=programme.code,
-            zone=zone,
-            consent_sources=frozenset(
-                code for version in settings for code in version.content["consent_sources"]
-            ),
-            behaviours=held.behaviours,
-            rules=held.rules,
-            factors=held.factors,
-        ),
-    )
-    return proposed_versions(submission, zone)
+    in_force = read_in_force(session, programme)
+    check_submission(submission, in_force)
+    return proposed_versions(submission, in_force.zone)

@@ -65,6 +65,8 @@ class Submission:
     programmes: tuple[Located[ProgrammeDefinition], ...] = ()
     shared_caps: tuple[Located[SharedCapDefinition], ...] = ()
     campaigns: tuple[Located[CampaignDefinition], ...] = ()
+    ended: tuple[ProposedVersion, ...] = ()
+    """Of which nothing is to hold while they say."""
 
     def __add__(self, other: Submission) -> Submission:
         """Return both together."""
@@ -83,11 +85,14 @@ def as_submission(catalogue: ShippedCatalogue) -> Submission:
 
 
 def submission_of(proposed: Sequence[ProposedVersion]) -> Submission:
-    """Return what was proposed earlier, read from its content; other kinds are left out."""
+    """Return what a change proposes, read from its content, each by its place there; other kinds are left out."""
 
     def located(kind: VersionKind, of: type[Definition]) -> tuple[Located[Definition], ...]:
-        items = (item for item in proposed if item.kind is kind)
-        return tuple(Located(from_content(of, item.content), item.code) for item in items)
+        return tuple(
+            Located(from_content(of, item.content), item.code, path=f"items.{number}.content")
+            for number, item in enumerate(proposed)
+            if item.kind is kind and item.content is not None
+        )
 
     return Submission(
         factors=located(VersionKind.FACTOR, FactorDefinition),
@@ -96,6 +101,7 @@ def submission_of(proposed: Sequence[ProposedVersion]) -> Submission:
         programmes=located(VersionKind.PROGRAMME, ProgrammeDefinition),
         shared_caps=located(VersionKind.SHARED_CAP, SharedCapDefinition),
         campaigns=located(VersionKind.CAMPAIGN, CampaignDefinition),
+        ended=tuple(item for item in proposed if item.content is None),
     )
 
 

@@ -233,7 +233,7 @@ def validate_programme(programme: ProgrammeDefinition) -> Found:
     if not _CURRENCY.match(programme.currency):
         yield "currency", f"{programme.currency!r} is no ISO 4217 code"
     bounded = ("release_grace_days", "late_event_days", "future_tolerance_s", "clawback_limit_millicredits")
-    for name in (*bounded, "undecided_retention_days"):
+    for name in (*bounded, "undecided_retention_days", "notice_days"):
         yield from _within(name, getattr(programme, name), 0)
     for code, source in programme.consent_sources.items():
         yield from _code(f"consent_sources.{code}", code)

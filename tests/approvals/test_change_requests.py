@@ -12,23 +12,24 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from carbonpoints.approvals.changes import FieldChange, ProposedVersion
+from carbonpoints.approvals.drafts import put_in_force, read_draft
 from carbonpoints.approvals.errors import (
-    ChangeNotOpen,
     ChangeOutdated,
     FourEyes,
     IdentityFixed,
+    StepNotAllowed,
     UnknownChange,
     UnknownProgramme,
     ValidityOverlap,
 )
+from carbonpoints.approvals.lifecycle import Step
 from carbonpoints.approvals.services import (
     ImportOutcome,
-    confirm_change,
     create_bank_and_programme,
     draft_change,
     import_shipped,
-    read_draft,
 )
+from carbonpoints.approvals.steps import lock_change, take_step
 from carbonpoints.approvals.versions import (
     VersionKind,
     current_versions,
@@ -83,7 +84,7 @@ def ship(session: Session, programme_id: int, *proposed: ProposedVersion) -> Imp
 
 
 @pytest.fixture
-def programme_id(session: Session) -> int:
+def programme_id(plain_kinds: None, session: Session) -> int:
     with clock_at(SEEDED):
         return seed(session).programme_id
 
@@ -170,7 +171,11 @@ def draft(session: Session, programme_id: int, *proposed: ProposedVersion) -> in
 
 
 def confirm(session: Session, programme_id: int, number: int, person: str = "zhao") -> None:
-    confirm_change(session, programme_id=programme_id, change_request_id=number, checker_person=person)
+    """Submit and approve, without asking for evidence and notice."""
+    change = lock_change(session, programme_id, number)
+    if change.state == "draft":
+        take_step(session, change, Step.SUBMIT, person="lin")
+    put_in_force(session, change, read_draft(session, change), person=person, reason=None)
 
 
 def test_a_confirmed_change_keeps_what_was_known_before(session: Session, programme_id: int) -> None:
@@ -186,8 +191,8 @@ def test_a_confirmed_change_keeps_what_was_known_before(session: Session, progra
     assert in_force(session, programme_id, SEEDED - timedelta(seconds=1)) == []
     assert current_versions(session, programme_id, VersionKind.PROPOSAL) == ()
     assert change_requests(session)[-1] == ("admin", "active", "lin", "zhao")
-    with pytest.raises(ChangeNotOpen):
-        confirm(session, programme_id, number)
+    with pytest.raises(StepNotAllowed):
+        take_step(session, lock_change(session, programme_id, number), Step.SUBMIT, person="lin")
 
 
 def test_one_version_may_be_replaced_by_two(session: Session, programme_id: int) -> None:
@@ -213,7 +218,7 @@ def test_what_is_known_never_runs_backwards(session: Session, programme_id: int)
         ship(session, programme_id, factor("1"))
         confirm(session, programme_id, draft(session, programme_id, factor("2")))
     replaced, replacing = version_history(session, programme_id, VersionKind.FACTOR, "BUS")
-    assert (replaced.known_from, replaced.known_to) == (SEEDED, SEEDED + timedelta(microseconds=1))
+    assert (replaced.known_from, replaced.known_to) == (SEEDED, SEEDED + timedelta(microseconds=2))
     assert (replacing.known_from, replacing.known_to) == (replaced.known_to, None)
 
 
@@ -230,7 +235,7 @@ def test_a_draft_compared_with_what_has_been_replaced_is_refused(session: Sessio
 def test_maker_and_checker_are_two_persons(session: Session, programme_id: int) -> None:
     ship(session, programme_id, factor("1"))
     number = draft(session, programme_id, factor("2"))
-    (waiting,) = read_draft(session, programme_id=programme_id, change_request_id=number)
+    (waiting,) = read_draft(session, lock_change(session, programme_id, number)).changes
     assert (waiting.proposed, waiting.fields) == (factor("2"), (FieldChange("value", "1", "2"),))
     with pytest.raises(FourEyes):
         confirm(session, programme_id, number, "lin")
@@ -244,14 +249,17 @@ def test_maker_and_checker_are_two_persons(session: Session, programme_id: int) 
 @pytest.mark.parametrize(
     ("statement", "constraint"),
     [
-        ("UPDATE change_request SET checker_person = maker_person", "four_eyes"),
-        ("UPDATE change_request SET checker_person = NULL", "active_is_checked"),
+        ("UPDATE change_request SET checker_person = maker_person", "follow from its steps"),
+        ("UPDATE change_request SET checker_person = NULL", "follow from its steps"),
+        ("UPDATE change_request SET state = 'rejected'", "follow from its steps"),
+        ("UPDATE change_request SET maker_person = 'wang'", "began with stays"),
+        ("DELETE FROM change_request", "append-only"),
     ],
 )
-def test_the_database_wants_two_persons_as_well(
+def test_the_database_lets_nobody_rewrite_who_answers_for_a_change(
     session: Session, programme_id: int, statement: str, constraint: str
 ) -> None:
-    with pytest.raises(IntegrityError, match=constraint):
+    with pytest.raises(DBAPIError, match=constraint):
         session.execute(text(statement))
 
 

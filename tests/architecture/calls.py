@@ -11,11 +11,12 @@ from io import BytesIO
 from typing import Any
 
 from carbonpoints.core.roles import Role
+from carbonpoints.rules.reading import as_content
+from carbonpoints.rules.shipped import load_shipped
 
 OWNER, STRANGER, FOREIGNER = "OWNER", "STRANGER", "FOREIGNER"
 """Two customers of one bank and a customer of another."""
 SOURCE = "urn:zhangye:core-banking"
-STAFF_SUBJECT = "somebody"
 
 EVENT = {
     "specversion": "1.0",
@@ -53,6 +54,20 @@ class Call:
         if self.uploads:
             return {"data": {"file": (BytesIO(b"any file"), "day.csv")}}
         return {"json": self.json} if self.json is not None else {}
+
+
+_SEEN = {"If-Match": "{etag}"}
+_WHY = {"reason": "asked for"}
+
+
+def _change(name_en: str) -> dict[str, Any]:
+    """A change of the programme's name: it needs nobody's back-test and is worse for nobody."""
+    settings = {**as_content(load_shipped().programme), "name_en": name_en}
+    return {
+        "title": name_en,
+        "reason": "asked for",
+        "items": [{"kind": "programme", "code": settings["code"], "content": settings}],
+    }
 
 
 _CASE = {"purpose": "case:1"}
@@ -106,6 +121,19 @@ CALLS: dict[str, Call] = {
     "catalogue.get_behaviour": Call(Role.CUSTOMER),
     "catalogue.list_rules": Call(Role.CUSTOMER, names=False),
     "catalogue.get_rule": Call(Role.CUSTOMER),
+    "changes.create_change": Call(Role.RULE_MAKER, _change("Renamed"), names=False),
+    "changes.list_changes": Call(Role.RULE_MAKER, names=False),
+    "changes.get_change": Call(Role.AUDITOR),
+    "changes.edit_change": Call(Role.RULE_MAKER, _change("Renamed again"), headers=_SEEN),
+    "changes.submit_change": Call(Role.RULE_MAKER, {}, headers=_SEEN),
+    "changes.withdraw_change": Call(Role.RULE_MAKER, _WHY, headers=_SEEN),
+    "changes.reject_change": Call(Role.RULE_CHECKER, _WHY, headers=_SEEN, before=("changes.submit_change",)),
+    "changes.approve_change": Call(Role.RULE_CHECKER, {}, headers=_SEEN, before=("changes.submit_change",)),
+    "changes.roll_back_change": Call(
+        Role.RULE_MAKER, _WHY, headers=_SEEN, before=("changes.approve_change",)
+    ),
+    "changes.export_csv": Call(Role.AUDITOR, query={"purpose": "yearly audit"}, names=False),
+    "changes.export_json_lines": Call(Role.AUDITOR, query={"purpose": "yearly audit"}, names=False),
     "events.post_events": Call(
         Role.CORE_BANKING, EVENT, content_type="application/cloudevents+json", names=False
     ),

@@ -75,7 +75,7 @@ class World:
         return {name: rule for name, rule in rules.items() if scope_of(self.app, name) != PUBLIC}
 
     def token(self, role: Role, *, subject: str = OWNER, issuer: str = HOME, scope: str | None = None) -> str:
-        name = subject if role in HOLDERS else "somebody"
+        name = subject if role in HOLDERS else role.value
         sources = [SOURCE] if role in SYSTEMS else []
         return issue_demo_token(
             self.settings, issuer=issuer, subject=name, role=role, scope=scope, sources=sources
@@ -91,12 +91,14 @@ class World:
     def undone(self) -> Iterator[None]:
         """Take back whatever the block does."""
         db.session.remove()
+        ids = dict(self.ids)
         savepoint = cast("Connection", db.engine).begin_nested()  # `forgetting` has put a connection there.
         try:
             yield
         finally:
             db.session.remove()
             savepoint.rollback()
+            self.ids = ids
 
     def places(self, endpoint: str) -> dict[str, str]:
         """Return what stands in the places of a route's path."""
@@ -112,7 +114,7 @@ class World:
         query = self.filled(dict(call.query))
         if call.role in STAFF and method == "GET" and "account_id" in rule.arguments:
             query["purpose"] = "case:1"
-        headers = dict(call.headers) | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = self.filled(dict(call.headers)) | ({"Authorization": f"Bearer {token}"} if token else {})
         body = self.filled(call.body()) if not call.uploads else call.body()
         return self.client.open(
             path, method=method, query_string=query, headers=headers, content_type=call.content_type, **body
@@ -124,6 +126,7 @@ class World:
             answer = self.send_rightly(earlier)
             assert answer.status_code < 300, (earlier, answer.text)
             self.ids["merge_no"] = str((answer.json or {}).get("merge_no", 1))
+            self.ids["etag"] = answer.headers.get("ETag", "")
             for bucket in waiting_buckets():
                 deliver_bucket(bucket, owner="test")
         return self.send(endpoint, self.token(CALLS[endpoint].role))
@@ -168,6 +171,10 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         assert event.get("items", [{}])[0].get("disposition") == "credited", event
         made.ids["event_id"] = made.ids["award_id"] = event["items"][0]["event_id"]
         made.ids["event_source_id"] = event["items"][0]["id"]
+        change = made.send_rightly("changes.create_change")
+        assert change.json is not None
+        made.ids["change_request_id"] = str(change.json["change"]["change_request_id"])
+        made.ids["etag"] = change.headers["ETag"]
         job = made.send_rightly("feeds.post_file").json
         assert job is not None
         made.ids["job_id"] = job["job_id"]

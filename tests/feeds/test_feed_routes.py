@@ -13,8 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from carbonpoints.behaviours.feed_routes import report_lines
-from carbonpoints.behaviours.feed_services import RefusedRow, continue_next_job
+from carbonpoints.behaviours.feed_services import continue_next_job
 from carbonpoints.core.auth import issue_demo_token
 from carbonpoints.core.config import Settings
 from carbonpoints.core.roles import Role
@@ -153,9 +152,3 @@ def test_the_report_of_refused_lines(client: FlaskClient, headers: Headers) -> N
         "1,amount,not_a_number,Expected a number such as 12.50.\r\n"
         '2,,wrong_columns,"Expected 6 cells, found 3."\r\n'
     )
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
-def test_no_cell_of_the_report_is_a_formula(start: str) -> None:
-    rows = [RefusedRow(1, f"{start}1+1", "code", f"{start}cmd")]
-    assert report_lines(rows) == f"1,'{start}1+1,code,'{start}cmd\r\n"

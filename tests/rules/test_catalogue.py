@@ -16,13 +16,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from carbonpoints.approvals import services as approvals
-from carbonpoints.approvals.errors import FourEyes
+from carbonpoints.approvals.errors import EvidenceFailed, FourEyes
 from carbonpoints.core.db import db, reading, transaction
 from carbonpoints.rules.admission import proposed_versions
 from carbonpoints.rules.catalogue import Catalogue, PinnedRule, load_catalogue, read_pin
 from carbonpoints.rules.errors import RulesOverlap
 from carbonpoints.rules.nodes import DefinitionError
-from carbonpoints.rules.services import confirm_definitions, import_shipped
+from carbonpoints.rules.services import import_shipped
 from carbonpoints.rules.submissions import Submission
 from tests.rules.catalogue_files import (
     Y2025,
@@ -298,12 +298,15 @@ def test_a_later_figure_leaves_the_earlier_days_as_they_are(programme_id: int, t
 
 def test_a_draft_that_holds_no_more_is_not_confirmed(programme_id: int, tmp_path: Path) -> None:
     ship(programme_id, read(tram_files(tmp_path / "a")))
-    stale = draft(programme_id, read(write(tmp_path / "b", rule=rule(basis="Better"))))
+    train = {"behaviour": behaviour("train_trip"), "rule": rule(code="train_trip", behaviour="train_trip")}
+    ship(programme_id, read(write(tmp_path / "b", behaviour=train["behaviour"])))
+    stale = draft(programme_id, read(write(tmp_path / "d", rule=train["rule"])))
     both = write(tmp_path / "c", factor=factor("25"), rule=rule(sample_mg=50_000))
     current = draft(programme_id, read(both))
     confirm(programme_id, current)
-    with pytest.raises(DefinitionError, match=r"samples\.0"):
+    with pytest.raises(EvidenceFailed) as refused:
         confirm(programme_id, stale)
+    assert refused.value.fields[0].field == "items.0.content.samples.0"
 
 
 def test_a_change_needs_a_second_person(programme_id: int, tmp_path: Path) -> None:
@@ -312,7 +315,4 @@ def test_a_change_needs_a_second_person(programme_id: int, tmp_path: Path) -> No
         import_shipped(
             programme_id=programme_id, submission=submission, maker_person="lin", checker_person="lin"
         )
-    ship(programme_id, submission)
-    number = draft(programme_id, read(write(tmp_path / "b", rule=rule(basis="Better"))))
-    with pytest.raises(FourEyes):
-        confirm_definitions(programme_id=programme_id, change_request_id=number, checker_person="lin")
+    assert load(programme_id).behaviours == {}

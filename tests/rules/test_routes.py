@@ -216,7 +216,7 @@ def test_the_command_line_takes_what_ships(app: Flask, session: Session) -> None
     [
         (("--maker", "lin"), "Give either PATH or --shipped."),
         (("--shipped", "--maker", "lin"), "--checker goes with --shipped"),
-        (("--shipped", "--maker", "lin", "--checker", "lin"), "A change is confirmed by another person"),
+        (("--shipped", "--maker", "lin", "--checker", "lin"), "A change is decided by another person"),
         (
             ("--shipped", "--maker", "lin", "--checker", "zhao", "--bank", "none"),
             "Name the bank and the programme.",
