@@ -99,7 +99,9 @@ def as_csv(steps: Iterable[StepView]) -> str:
 def as_json_lines(steps: Iterable[StepView]) -> str:
     """Return steps as JSON, a line for each."""
     return "".join(
-        json.dumps({**_step(step), "fields": step.fields}, ensure_ascii=False) + "\n" for step in steps
+        json.dumps({**_step(step), "fields": [_field(field) for field in step.fields]}, ensure_ascii=False)
+        + "\n"
+        for step in steps
     )
 
 
@@ -108,6 +110,10 @@ def _step(step: StepView) -> dict[str, Any]:
     shown["taken_at"] = step.taken_at.isoformat()
     shown["content_hash"] = step.content_hash.hex() if step.content_hash else None
     return shown
+
+
+def _field(field: dict[str, Any]) -> dict[str, Any]:
+    return {name: field[name] for name in ("field", "before", "after")}
 
 
 def _cells(field: dict[str, Any]) -> tuple[str, str, str]:

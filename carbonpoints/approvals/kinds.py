@@ -54,11 +54,6 @@ def init_kinds(app: Flask, known: Sequence[KnownKinds]) -> None:
     app.extensions[_EXTENSION] = tuple(known)
 
 
-def known_kinds() -> frozenset[VersionKind]:
-    """Return the kinds that can be changed."""
-    return frozenset(kind for known in _known() for kind in known.readers)
-
-
 def read_items(items: Sequence[ProposedVersion], zone: tzinfo) -> list[ProposedVersion]:
     """Return items as they are stored; raises InvalidRequest that names every wrong field of every item."""
     readers = {kind: reader for known in _known() for kind, reader in known.readers.items()}
