@@ -23,7 +23,7 @@ from carbonpoints.approvals.requirements import NOTICE_DAYS, EvidenceKind, Resul
 from carbonpoints.approvals.steps import latest_evidence_no, lock_change
 from carbonpoints.approvals.versions import VersionKind, current_versions, read_versions
 from carbonpoints.core.clock import now
-from carbonpoints.core.errors import FieldError
+from carbonpoints.core.errors import FieldError, filled
 
 
 def record_evidence(
@@ -65,11 +65,7 @@ def record_checks(session: Session, draft: Draft, *, person: str) -> list[FieldE
     for kind, findings in found.items():
         details = {
             "findings": [
-                {
-                    "field": one.field,
-                    "code": one.code,
-                    "detail": one.detail % one.params if one.params else one.detail,
-                }
+                {"field": one.field, "code": one.code, "detail": filled(one.detail, one.params)}
                 for one in findings
             ]
         }

@@ -54,18 +54,26 @@ CREATE TABLE change_evidence (
     CONSTRAINT fk_change_evidence_change_request_id_change_request FOREIGN KEY(change_request_id) REFERENCES change_request (change_request_id)
 );
 
--- What was drafted and confirmed before went the same way without leaving steps.
+-- What was drafted and confirmed before went the same way without leaving steps; so did what a downgrade left.
 INSERT INTO change_step
 SELECT c.change_request_id, s.step_no, s.step, s.from_state, s.to_state, s.person, s.reason,
-       (SELECT v.content_hash FROM version v WHERE v.change_request_id = c.change_request_id AND v.kind = 'proposal'),
+       (SELECT v.content_hash FROM version v WHERE v.change_request_id = c.change_request_id AND v.kind = 'proposal'
+        ORDER BY v.version_no DESC LIMIT 1),
        '[]', NULL, s.taken_at
 FROM change_request c CROSS JOIN LATERAL (VALUES
-    (1, 'draft', NULL, 'draft', c.maker_person, coalesce(nullif(trim(c.reason), ''), 'not said'), c.created_at),
-    (2, 'submit', 'draft', 'submitted', c.maker_person, NULL, c.created_at),
-    (3, 'approve', 'submitted', 'approved', c.checker_person, NULL, c.decided_at),
-    (4, 'activate', 'approved', 'active', NULL, NULL, c.decided_at)
-) AS s(step_no, step, from_state, to_state, person, reason, taken_at)
-WHERE c.state = 'active' OR s.step_no = 1;
+    (1, 'draft', NULL, 'draft', c.maker_person, coalesce(nullif(trim(c.reason), ''), 'not said'), c.created_at,
+     CAST('{draft,submitted,approved,scheduled,active,superseded,rejected,withdrawn}' AS TEXT[])),
+    (2, 'withdraw', 'draft', 'withdrawn', c.maker_person, 'not said', c.created_at, '{withdrawn}'),
+    (2, 'submit', 'draft', 'submitted', c.maker_person, NULL, c.created_at,
+     '{submitted,approved,scheduled,active,superseded,rejected}'),
+    (3, 'reject', 'submitted', 'rejected', c.checker_person, 'not said', c.decided_at, '{rejected}'),
+    (3, 'approve', 'submitted', 'approved', c.checker_person, NULL, c.decided_at,
+     '{approved,scheduled,active,superseded}'),
+    (4, 'schedule', 'approved', 'scheduled', NULL, NULL, c.decided_at, '{scheduled}'),
+    (4, 'activate', 'approved', 'active', NULL, NULL, c.decided_at, '{active,superseded}'),
+    (5, 'supersede', 'active', 'superseded', NULL, NULL, c.decided_at, '{superseded}')
+) AS s(step_no, step, from_state, to_state, person, reason, taken_at, states)
+WHERE c.state = ANY(s.states);
 """
 
 GUARDS = """
