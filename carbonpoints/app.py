@@ -15,6 +15,7 @@ from carbonpoints.approvals.routes import CHANGES
 from carbonpoints.behaviours.feed_changes import FEED_KINDS
 from carbonpoints.behaviours.feed_routes import FEEDS
 from carbonpoints.behaviours.routes import EVENTS
+from carbonpoints.behaviours.simulation_routes import SIMULATION
 from carbonpoints.cli import register_commands
 from carbonpoints.core.auth import init_auth
 from carbonpoints.core.broker import init_broker
@@ -29,6 +30,7 @@ from carbonpoints.core.routes import DESCRIPTION, HEALTH, TEST_CLOCK
 from carbonpoints.core.shared_clock import init_shared_clock
 from carbonpoints.rules.changes import CATALOGUE_KINDS
 from carbonpoints.rules.routes import CATALOGUE
+from carbonpoints.rules.workbook_routes import WORKBOOKS
 
 VERSION = "0.1.0"
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -44,8 +46,10 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield ACCOUNTS
     yield CATALOGUE
     yield CHANGES
+    yield WORKBOOKS
     yield FEEDS
     yield EVENTS
+    yield SIMULATION
     yield HEALTH
     yield DESCRIPTION
     if not settings.is_production:

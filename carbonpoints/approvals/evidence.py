@@ -60,18 +60,26 @@ def record_evidence(
 
 
 def record_checks(session: Session, draft: Draft, *, person: str) -> list[FieldError]:
-    """Check a draft against what is in force now, keep what comes of it, and return what was found."""
+    """Check a draft against what is in force now, keep what comes of it, and return what stands in its way."""
     found = check_items(session, draft.programme_id, draft.proposed)
     for kind, findings in found.items():
         details = {
             "findings": [
-                {"field": one.field, "code": one.code, "detail": filled(one.detail, one.params)}
-                for one in findings
+                {
+                    "field": error.field,
+                    "column": column,
+                    "code": error.code,
+                    "detail": filled(error.detail, error.params),
+                    "severity": "error" if stops else "warning",
+                }
+                for error, column, stops in findings
             ]
         }
-        result = Result.FAILED if findings else Result.PASSED
+        result = Result.FAILED if any(one.stops for one in findings) else Result.PASSED
+        if findings and result is Result.PASSED:
+            result = Result.WARNING
         record_evidence(session, draft, kind, result, details, person=person)
-    return [finding for findings in found.values() for finding in findings]
+    return [one.error for findings in found.values() for one in findings if one.stops]
 
 
 def list_evidence(session: Session, change: ChangeRequest) -> Sequence[ChangeEvidence]:

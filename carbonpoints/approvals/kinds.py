@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import NamedTuple
 
 from flask import Flask, current_app
 from sqlalchemy.orm import Session
@@ -25,7 +26,17 @@ Reader = Callable[[ProposedVersion, tzinfo], ProposedVersion]
 Raises InvalidRequest that names fields of the item (`content.caps.0.count`, `valid_from`).
 """
 
-Findings = Mapping[EvidenceKind, Sequence[FieldError]]
+
+class CheckFinding(NamedTuple):
+    """One thing that a check found: where and what, and whether it stands in the way."""
+
+    error: FieldError
+    column: int = 0
+    """Place in the field's expression, 1-based; 0 where there is none."""
+    stops: bool = True
+
+
+Findings = Mapping[EvidenceKind, Sequence[CheckFinding]]
 """What checks found, by the evidence they make; nothing found is evidence too, a kind left out was not looked at."""
 
 Check = Callable[[Session, int, Sequence[ProposedVersion]], Findings]
@@ -94,7 +105,7 @@ def _refuse_validity(item: ProposedVersion) -> None:
 def check_items(session: Session, programme_id: int, proposed: Sequence[ProposedVersion]) -> Findings:
     """Return what the checks of all packages concerned found."""
     kinds = {item.kind for item in proposed}
-    found: defaultdict[EvidenceKind, list[FieldError]] = defaultdict(list)
+    found: defaultdict[EvidenceKind, list[CheckFinding]] = defaultdict(list)
     for known in _known():
         if not kinds.isdisjoint(known.readers):
             for evidence, findings in known.check(session, programme_id, proposed).items():

@@ -44,16 +44,26 @@ def _terms(**directions: str) -> dict[Path, Worse]:
 
 TERMS: Mapping[VersionKind, Terms] = {
     VersionKind.RULE: _terms(
-        never="title_en title_zh basis_en basis_zh label valid_from valid_to samples ineligible_samples "
-        "eligibility.*.text_en eligibility.*.text_zh",
+        never="title_en title_zh basis_en basis_zh label methodology valid_from valid_to samples "
+        "ineligible_samples uncertainty.above_percent eligibility.*.text_en eligibility.*.text_zh",
         when_lower="credits.millicredits_per_mg credits.grant_millicredits expiry_months",
-        when_higher="pending_days",
+        when_higher="pending_days uncertainty.below_percent",
         when_tighter="caps.*.count caps.*.mg caps.*.millicredits",
         when_added="caps.* eligibility.*",
     ),
     VersionKind.FACTOR: _terms(
         never="name_en name_zh region data_year source_title source_address grade use_reason note valid_from "
         "valid_to",
+    ),
+    VersionKind.SHARED_CAP: _terms(
+        never="name_en name_zh valid_from valid_to",
+        when_tighter="count mg millicredits",
+    ),
+    VersionKind.CAMPAIGN: _terms(
+        never="name_en name_zh text_en text_zh valid_from valid_to samples",
+        when_lower="multiplier bonus_millicredits",
+        when_tighter="ceiling_millicredits caps.*.millicredits",
+        when_added="caps.*",
     ),
     VersionKind.BEHAVIOUR: _terms(
         never="name_en name_zh behaviour_class attributes.*.name_en attributes.*.name_zh",

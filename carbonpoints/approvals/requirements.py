@@ -42,6 +42,7 @@ NEEDED: Mapping[str, frozenset[EvidenceKind]] = {
     "rule": _JUDGED,
     "factor": _JUDGED,
     "campaign": _JUDGED,
+    "shared_cap": _CHECKED | {EvidenceKind.BACK_TEST},
     "behaviour": _CHECKED,
     "programme": _CHECKED,
     "feed_profile": _CHECKED | {EvidenceKind.TRIAL_LOAD},

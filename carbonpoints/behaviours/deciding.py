@@ -20,7 +20,7 @@ from carbonpoints.accounts.access import consents_in_force
 from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.acts import release_acts
 from carbonpoints.behaviours.candidates import Candidate, Delivery
-from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.dispositions import Disposition, disposition_of
 from carbonpoints.behaviours.identities import remember_undecided
 from carbonpoints.behaviours.intake import is_covered
 from carbonpoints.behaviours.payloads import write_payloads
@@ -221,15 +221,7 @@ def _judge(work: Work, candidate: Candidate, book: Book) -> tuple[Disposition, O
     if candidate.compiled.boosts is not None and usage.opened_on is None:
         usage.opened_on = work.delivery.programme.calendar.local_date(book.opened_at)
     outcome = candidate.compiled.settle(candidate.assessment, usage, candidate.local_date)
-    if outcome.reason is not None:
-        disposition = Disposition.INELIGIBLE
-    elif outcome.cap is None:
-        disposition = Disposition.CREDITED
-    elif outcome.reduction_mg or outcome.amount_millicredits:
-        disposition = Disposition.PARTLY_CREDITED
-    else:
-        disposition = Disposition.CAPPED
-    return disposition, outcome
+    return disposition_of(outcome), outcome
 
 
 def _refusal(work: Work, candidate: Candidate, book: Book) -> Disposition | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from carbonpoints.rules.engine import Outcome
+
 
 class Disposition(IntEnum):
     """The one end of every event. The numbers are stored; they never change their meaning."""
@@ -35,6 +37,17 @@ class Disposition(IntEnum):
     def code(self) -> str:
         """The stable code callers see: `partly_credited`."""
         return self.name.lower()
+
+
+def disposition_of(outcome: Outcome) -> Disposition:
+    """Return how an event ends that a rule has judged."""
+    if outcome.reason is not None:
+        return Disposition.INELIGIBLE
+    if outcome.cap is None:
+        return Disposition.CREDITED
+    if outcome.reduction_mg or outcome.amount_millicredits:
+        return Disposition.PARTLY_CREDITED
+    return Disposition.CAPPED
 
 
 REFUSED = "refused"

@@ -12,15 +12,18 @@ from datetime import date
 from typing import Any
 
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.sentences import sentence_for
-from carbonpoints.core.amounts import plain
+from carbonpoints.behaviours.sentences import Ended, sentence_for
 from carbonpoints.core.sentences import Sentence
-from carbonpoints.ledger.queries import StoredDecision
 from carbonpoints.rules.campaigns import CampaignDefinition
 from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.definitions import FactorDefinition
-from carbonpoints.rules.engine import NOT_COMPUTABLE, Assessment, CompiledRule, variables_of
-from carbonpoints.rules.language import EvaluationError, compile_expression
+from carbonpoints.rules.engine import CompiledRule
+from carbonpoints.rules.tracing import ConditionResult, Formula, trace_conditions, trace_formulas
+
+JUDGED = frozenset(
+    {Disposition.CREDITED, Disposition.PARTLY_CREDITED, Disposition.CAPPED, Disposition.INELIGIBLE}
+)
+"""The ends that a rule's conditions led to."""
 
 
 @dataclass(frozen=True)
@@ -33,35 +36,6 @@ class FactorUsed:
 
 
 @dataclass(frozen=True)
-class FormulaStep:
-    """A part of a formula and its value."""
-
-    text: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Formula:
-    """Baseline, project or leakage: its text, the steps, and its result in grams."""
-
-    name: str
-    expression: str
-    steps: Sequence[FormulaStep]
-    result_g: str | None
-
-
-@dataclass(frozen=True)
-class ConditionResult:
-    """A condition of eligibility and whether it held; null where it was not reached."""
-
-    code: str
-    when: str
-    text_en: str
-    text_zh: str
-    holds: bool | None
-
-
-@dataclass(frozen=True)
 class BoostUsed:
     """A campaign as it was pinned, and the bonus that it gave."""
 
@@ -71,9 +45,8 @@ class BoostUsed:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All there is to say about one decided event."""
+    """All there is to say about how one event ended."""
 
-    decision: StoredDecision
     disposition: Disposition
     pinned: PinnedRule | None
     inputs: Mapping[str, Any] | None
@@ -93,7 +66,7 @@ class Explanation:
 
 
 def explain(
-    decision: StoredDecision,
+    decision: Ended,
     *,
     pinned: PinnedRule | None,
     compiled: CompiledRule | None,
@@ -110,13 +83,16 @@ def explain(
     counters: dict[str, str] = trace.get("counters", {})
     boosts = _boosts(pinned, trace.get("boosts", {}))
     return Explanation(
-        decision=decision,
         disposition=disposition,
         pinned=pinned,
         inputs=inputs,
         estimate_mg=estimate_mg,
-        conditions=_conditions(compiled, reason, disposition) if compiled is not None else (),
-        formulas=_formulas(compiled, assessment) if compiled is not None and assessment is not None else (),
+        conditions=trace_conditions(
+            compiled, values, counters, reason=reason, was_judged=disposition in JUDGED
+        )
+        if compiled is not None
+        else (),
+        formulas=trace_formulas(compiled, values) if compiled is not None and values is not None else (),
         factors=_factors(pinned),
         reason=reason,
         cap=cap,
@@ -144,50 +120,3 @@ def _factors(pinned: PinnedRule | None) -> list[FactorUsed]:
     if pinned is None:
         return []
     return [FactorUsed(code, factor.version_id, factor.definition) for code, factor in pinned.factors.items()]
-
-
-def _conditions(
-    compiled: CompiledRule, reason: str | None, disposition: Disposition
-) -> list[ConditionResult]:
-    """Return each condition, as they are judged, and whether it held: all up to the one that failed, unknown after it.
-
-    Where the rule could not be computed nobody knows which of them held.
-    """
-    was_judged = disposition in {
-        Disposition.CREDITED,
-        Disposition.PARTLY_CREDITED,
-        Disposition.CAPPED,
-        Disposition.INELIGIBLE,
-    }
-    results = []
-    holds: bool | None = True if was_judged and reason != NOT_COMPUTABLE else None
-    for condition in (judged.definition for judged in (*compiled.screens, *compiled.histories)):
-        if condition.code == reason:
-            holds = False
-        results.append(
-            ConditionResult(condition.code, condition.when, condition.text_en, condition.text_zh, holds)
-        )
-        if holds is False:
-            holds = None
-    return results
-
-
-def _formulas(compiled: CompiledRule, assessment: Assessment) -> list[Formula]:
-    variables = variables_of(compiled.behaviour, compiled.constants)
-    rule = compiled.rule
-    formulas = []
-    for name, text in (("baseline", rule.baseline), ("project", rule.project), ("leakage", rule.leakage)):
-        expression = compile_expression(text, variables, expects="number")
-        try:
-            steps = [
-                FormulaStep(step.text, _shown(step.value)) for step in expression.steps(assessment.values)
-            ]
-            result = _shown(expression.evaluate(assessment.values))
-        except EvaluationError as error:
-            steps, result = [FormulaStep(error.message, "")], None
-        formulas.append(Formula(name, text, steps, result))
-    return formulas
-
-
-def _shown(value: object) -> str:
-    return plain(value) if hasattr(value, "as_tuple") else str(value)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.approvals.changes import ProposedVersion
-from carbonpoints.approvals.kinds import Findings, KnownKinds
+from carbonpoints.approvals.kinds import CheckFinding, Findings, KnownKinds
 from carbonpoints.approvals.requirements import EvidenceKind
 from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.behaviours.profiles import (
@@ -54,7 +54,7 @@ def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersi
         if item.kind is VersionKind.PROGRAMME and item.content is not None:
             sources = {source["uri"] for source in item.content["event_sources"]}
     findings = [
-        FieldError(f"items.{number}.content.{path}", "wrong_definition", message)
+        CheckFinding(FieldError(f"items.{number}.content.{path}", "wrong_definition", message))
         for number, item in enumerate(proposed)
         if item.kind is VersionKind.FEED_PROFILE and item.content is not None
         for path, message in _problems(profile_from_content(item.content), behaviours, sources)

@@ -103,6 +103,11 @@ def _left(limit: int | None, used: int) -> int | None:
     return None if limit is None else max(0, limit - used)
 
 
+def caps_left(compiled: CompiledRule, usage: UsageBook, today: date) -> list[CapLeft]:
+    """Return each cap of a rule, shared ones too, with what an account has left of it on a date."""
+    return [_cap_left(cap, used) for cap, used in compiled.used(usage, today)]
+
+
 def _task(
     compiled: CompiledRule, usage: UsageBook, today: date, *, given: tuple[int, Container[tuple[int, str]]]
 ) -> Task:
@@ -122,7 +127,7 @@ def _task(
         posts_reduction=rule.purpose == "reduction",
         expiry_months=rule.expiry_months,
         pending_days=rule.pending_days,
-        caps=[_cap_left(cap, used) for cap, used in compiled.used(usage, today)],
+        caps=caps_left(compiled, usage, today),
         campaigns=[_running(boost, facts_of(usage, today)) for boost in boosts],
         consent_source=behaviour.consent_source,
         consent_needed=(account_id, behaviour.consent_source) not in consents,

@@ -10,6 +10,8 @@ from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_body
 from carbonpoints.core.sentences import Caveat, SentenceSchema
 
+_DRAFT = {"description": "Null for a draft that is tried out."}
+
 
 class FieldErrorSchema(Schema):
     """One wrong field, its sentence in the language of the request."""
@@ -60,6 +62,14 @@ class ConditionSchema(Schema):
     text_en = fields.String(required=True)
     text_zh = fields.String(required=True)
     holds = fields.Boolean(required=True, allow_none=True)
+    values = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(allow_none=True),
+        required=True,
+        metadata={
+            "description": "What it was judged by, by name; empty where the event's inputs are erased."
+        },
+    )
 
 
 class StepSchema(Schema):
@@ -70,7 +80,7 @@ class StepSchema(Schema):
 
 
 class FormulaSchema(Schema):
-    """Baseline, project or leakage."""
+    """Baseline, project, leakage, or the estimate over the three: its lower bound where the rule gives a range."""
 
     name = fields.String(required=True)
     expression = fields.String(required=True)
@@ -82,7 +92,7 @@ class FactorUsedSchema(Schema):
     """A factor as it was pinned."""
 
     code = fields.String(required=True)
-    version_id = fields.Integer(required=True)
+    version_id = fields.Integer(required=True, allow_none=True, metadata=_DRAFT)
     value = fields.String(required=True)
     unit = fields.String(required=True)
     region = fields.String(required=True)
@@ -93,17 +103,25 @@ class FactorUsedSchema(Schema):
     source_address = fields.String(required=True)
 
 
+class RangeSchema(Schema):
+    """How far from its estimate the true reduction may lie; the lower bound is what the estimate counts."""
+
+    below_percent = fields.String(required=True)
+    above_percent = fields.String(required=True)
+
+
 class RuleUsedSchema(Schema):
     """The rule version that decided."""
 
     code = fields.String(required=True)
-    version_id = fields.Integer(required=True)
+    version_id = fields.Integer(required=True, allow_none=True, metadata=_DRAFT)
     title_en = fields.String(required=True)
     title_zh = fields.String(required=True)
     basis_en = fields.String(required=True)
     basis_zh = fields.String(required=True)
     label = fields.String(required=True)
     purpose = fields.String(required=True)
+    uncertainty = fields.Nested(RangeSchema, required=True, allow_none=True)
     millicredits_per_mg = fields.String(required=True)
     grant_millicredits = fields.Integer(required=True)
 

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from typing import Any, Protocol
 
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.core.amounts import credits_text, grams_text
 from carbonpoints.core.sentences import Sentence
-from carbonpoints.ledger.queries import StoredDecision
 from carbonpoints.rules.campaigns import CampaignDefinition
 from carbonpoints.rules.catalogue import PinnedRule
+
+
+class Ended(Protocol):
+    """How an event ended: a stored decision, or what would be one."""
+
+    @property
+    def disposition(self) -> int:
+        """The code of its end."""
+
+    @property
+    def local_date(self) -> date:
+        """The date of the act in the programme's zone."""
+
+    @property
+    def reduction_mg(self) -> int:
+        """What was posted."""
+
+    @property
+    def amount_millicredits(self) -> int:
+        """What was awarded."""
+
+    @property
+    def trace(self) -> Any:
+        """What the arithmetic needs beyond inputs and versions, as `Outcome` says."""
+
 
 NOTHING: dict[Disposition, Sentence] = {
     Disposition.ACCOUNT_FROZEN: Sentence("the account was frozen", "账户处于冻结状态"),
@@ -56,7 +82,7 @@ UNDECIDED: dict[Disposition, Sentence] = {
 
 
 def sentence_for(
-    decision: StoredDecision,
+    decision: Ended,
     *,
     pinned: PinnedRule | None,
     estimate_mg: int | None,
@@ -79,7 +105,7 @@ def sentence_for(
 
 
 def _earned(
-    decision: StoredDecision,
+    decision: Ended,
     names: Sentence,
     *,
     pinned: PinnedRule | None,

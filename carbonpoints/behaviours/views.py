@@ -17,7 +17,7 @@ from carbonpoints.behaviours.explaining import Explanation, explain
 from carbonpoints.behaviours.intake import event_hash
 from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.payloads import read_payload
-from carbonpoints.behaviours.sentences import UNDECIDED
+from carbonpoints.behaviours.sentences import UNDECIDED, Ended
 from carbonpoints.core.amounts import plain
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading, settings
@@ -29,6 +29,7 @@ from carbonpoints.core.sentences import CAVEAT
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.queries import Balances, StoredDecision, award_expiry, find_events, read_decision
 from carbonpoints.rules.catalogue import PinnedRule, read_pin
+from carbonpoints.rules.reading import as_content
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 AWARDED = frozenset({Disposition.CREDITED, Disposition.PARTLY_CREDITED})
@@ -91,7 +92,7 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
         if caller.role is Role.FEED_PARTNER and (source is None or source.uri not in caller.sources):
             raise EventNotFound
         explanation = _explained(session, decision)
-    return event_view(explanation)
+    return event_view(decision, explanation)
 
 
 def _explained(session: Session, decision: StoredDecision) -> Explanation:
@@ -109,24 +110,31 @@ def _explained(session: Session, decision: StoredDecision) -> Explanation:
     )
 
 
-def event_view(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation in the shape of `EventSchema`."""
-    decision, pinned = explanation.decision, explanation.pinned
+def event_view(decision: StoredDecision, explanation: Explanation) -> dict[str, Any]:
+    """Return a decided event in the shape of `EventSchema`."""
     return {
         "event_id": str(NumberedId(EVENT_PREFIX, decision.account_id, decision.account_seq)),
         "account_id": account_public_id(decision.account_id),
-        "behaviour": pinned.behaviour.code if pinned is not None else None,
-        "disposition": explanation.disposition.code,
-        "reason": explanation.reason,
-        "reduction_mg": decision.reduction_mg,
-        "amount_millicredits": decision.amount_millicredits,
         "occurred_at": decision.occurred_at,
         "received_at": decision.received_at,
         "booked_at": decision.booked_at,
-        "local_date": decision.local_date,
         "business_date": decision.business_date,
-        "expires_on": explanation.expires_on,
         "inputs_state": "erased" if explanation.inputs is None else "kept",
+        **ending_view(decision, explanation),
+    }
+
+
+def ending_view(ended: Ended, explanation: Explanation) -> dict[str, Any]:
+    """Return how an event ended and why: what a decided one and one that was tried out have in common."""
+    pinned = explanation.pinned
+    return {
+        "behaviour": pinned.behaviour.code if pinned is not None else None,
+        "disposition": explanation.disposition.code,
+        "reason": explanation.reason,
+        "reduction_mg": ended.reduction_mg,
+        "amount_millicredits": ended.amount_millicredits,
+        "local_date": ended.local_date,
+        "expires_on": explanation.expires_on,
         "inputs": explanation.inputs,
         "rule": _rule_view(pinned),
         "conditions": explanation.conditions,
@@ -156,13 +164,14 @@ def _rule_view(pinned: PinnedRule | None) -> dict[str, Any] | None:
         return None
     return {
         "code": rule.code,
-        "version_id": pinned.rule_version_id,
+        "version_id": pinned.rule_version_id or None,
         "title_en": rule.title_en,
         "title_zh": rule.title_zh,
         "basis_en": rule.basis_en,
         "basis_zh": rule.basis_zh,
         "label": rule.label,
         "purpose": rule.purpose,
+        "uncertainty": as_content(rule.uncertainty),
         "millicredits_per_mg": plain(rule.credits.millicredits_per_mg),
         "grant_millicredits": rule.credits.grant_millicredits,
     }
@@ -172,7 +181,7 @@ def _factor_view(factor: Any) -> dict[str, Any]:
     definition = factor.definition
     return {
         "code": factor.code,
-        "version_id": factor.version_id,
+        "version_id": factor.version_id or None,
         "value": plain(definition.value),
         "unit": definition.unit,
         "region": definition.region,

@@ -9,11 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from typing import Self
 
 
 def filled(text: str, params: Mapping[str, object]) -> str:
     """Return an English text with its `%(name)s` places filled; without `params` it has none."""
     return text % params if params else text
+
+
+class Message(str):
+    """An English text that remembers its `%(name)s` places, so that an answer can say it in another language."""
+
+    __slots__ = ("params", "template")
+
+    def __new__(cls, template: str, /, **params: object) -> Self:
+        """Return the text with its places filled."""
+        made = super().__new__(cls, filled(template, params))
+        made.template, made.params = template, params
+        return made
+
+    template: str
+    params: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,13 @@ class FieldError:
     code: str
     detail: str
     params: Mapping[str, object] = dataclass_field(default_factory=dict)
+
+    @classmethod
+    def saying(cls, field: str, code: str, message: str) -> Self:
+        """Return a wrong field with a sentence that may be a Message."""
+        if isinstance(message, Message):
+            return cls(field, code, message.template, message.params)
+        return cls(field, code, message)
 
     def __str__(self) -> str:
         return f"{self.field}: {filled(self.detail, self.params)}"

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from carbonpoints.core.errors import CarbonpointsError, FieldError, NotFound
+from carbonpoints.core.errors import CarbonpointsError, FieldError, Message, NotFound
 from carbonpoints.core.logging import request_id
 
 PROBLEM_JSON = "application/problem+json"
@@ -173,8 +173,13 @@ def field_errors(messages: Mapping[Any, Any] | list[Any], path: str = "") -> Ite
             yield from field_errors(message, path)
 
 
+def told(message: object) -> object:
+    """Return a Message in the language of the request; everything else as it is."""
+    return _translated(message.template, message.params) if isinstance(message, Message) else message
+
+
 def _translated(text: str, params: Mapping[str, object]) -> str:
-    return str(gettext(text, **params))
+    return str(gettext(text, **{name: told(value) for name, value in params.items()}))
 
 
 def field_body(error: FieldError) -> dict[str, str]:

@@ -43,6 +43,8 @@ SCOPES = frozenset(
         "changes:read",
         "changes:write",
         "changes:check",
+        "rules:check",
+        "rules:simulate",
         "ledger:read",
         "clock:write",
         "tasks:read",
@@ -76,9 +78,13 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "tasks:read",
         }
     ),
-    Role.RULE_MAKER: frozenset({"catalogue:read", "changes:read", "changes:write"}),
-    Role.RULE_CHECKER: frozenset({"catalogue:read", "changes:read", "changes:check"}),
-    Role.FINANCE: frozenset({"catalogue:read", "ledger:read"}),
+    Role.RULE_MAKER: frozenset(
+        {"catalogue:read", "changes:read", "changes:write", "rules:check", "rules:simulate"}
+    ),
+    Role.RULE_CHECKER: frozenset(
+        {"catalogue:read", "changes:read", "changes:check", "rules:check", "rules:simulate"}
+    ),
+    Role.FINANCE: frozenset({"catalogue:read", "rules:simulate", "ledger:read"}),
     Role.CREDIT_OFFICER: frozenset({"accounts:read", "catalogue:read"}),
     Role.RISK: frozenset({"accounts:read", "events:read", "catalogue:read", "ledger:read"}),
     Role.CUSTOMER_SERVICE: frozenset({"accounts:read", "events:read", "catalogue:read", "tasks:read"}),
@@ -97,7 +103,15 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
         }
     ),
     Role.AUDITOR: frozenset(
-        {"accounts:read", "events:read", "feeds:read", "catalogue:read", "changes:read", "ledger:read"}
+        {
+            "accounts:read",
+            "events:read",
+            "feeds:read",
+            "catalogue:read",
+            "changes:read",
+            "rules:simulate",
+            "ledger:read",
+        }
     ),
     Role.DATA_PROTECTION: frozenset({"accounts:read", "events:read", "catalogue:read"}),
 }

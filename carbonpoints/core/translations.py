@@ -33,7 +33,7 @@ msgstr ""
 
 """
 BASE = "CarbonpointsError"
-TEXT_ARGUMENT = {"FieldError": 2, "RefusedValueError": 1, "ValidationError": 0}
+TEXT_ARGUMENT = {"FieldError": 2, "RefusedValueError": 1, "ValidationError": 0, "Message": 0}
 """Where the text stands among the arguments, beside the first one of every error of ours."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, tzinfo
 from itertools import combinations
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.versions import (
@@ -19,16 +19,19 @@ from carbonpoints.approvals.versions import (
     range_without,
     ranges_overlap,
 )
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
-from carbonpoints.rules.checking import Finding, check_rule
+from carbonpoints.rules.checking import check_rule
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
-from carbonpoints.rules.nodes import DefinitionError, Problem
+from carbonpoints.rules.findings import Finding
+from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.submissions import Located, Submission
 from carbonpoints.rules.term_checks import check_term
 from carbonpoints.rules.timelines import Held
 
 HasDates = FactorDefinition | RuleDefinition | SharedCapDefinition | CampaignDefinition
+Found = Iterator[tuple[Located[Any], Finding]]
 Dated = TypeVar("Dated", FactorDefinition, RuleDefinition)
 Term = TypeVar("Term", SharedCapDefinition, CampaignDefinition)
 During = Callable[[Dated, datetime | None, datetime | None], Dated]
@@ -88,16 +91,23 @@ def _dated(kind: VersionKind, definition: HasDates, zone: tzinfo) -> ProposedVer
     )
 
 
-def find_problems(submission: Submission, in_force: InForce) -> list[Problem]:
-    """Return what stands against the submission; nothing means that it may be confirmed."""
-    return list(_Admission(submission, in_force).problems())
-
-
 def check_submission(submission: Submission, in_force: InForce) -> None:
     """Raise DefinitionError, naming file and line of each problem, unless the submission may be confirmed."""
-    problems = find_problems(submission, in_force)
+    problems = [
+        located.problem(finding.field, finding.sentence)
+        for located, finding in review_submission(submission, in_force)
+        if finding.stops
+    ]
     if problems:
         raise DefinitionError(tuple(problems))
+
+
+def review_submission(submission: Submission, in_force: InForce) -> list[tuple[Located[Any], Finding]]:
+    """Return everything there is to say of a submission, each with the definition that it is said of.
+
+    That may be a rule in force that rests on what is submitted.
+    """
+    return list(_Admission(submission, in_force).findings())
 
 
 class _Admission:
@@ -110,13 +120,13 @@ class _Admission:
         factors_ended, rules_ended = (
             _ended(submission, kind) for kind in (VersionKind.FACTOR, VersionKind.RULE)
         )
-        self.factors = _standing(submission.factors, in_force.factors, _factor_during, zone, factors_ended)
+        self.factors = _standing(submission.factors, in_force.factors, factor_during, zone, factors_ended)
         self.rules = _standing(submission.rules, in_force.rules, _rule_during, zone, rules_ended)
         self.behaviours_ended = _ended(submission, VersionKind.BEHAVIOUR)
         self.behaviours = {held.version.code: held.definition for held in in_force.behaviours}
         self.behaviours |= {item.definition.code: item.definition for item in submission.behaviours}
 
-    def problems(self) -> Iterator[Problem]:
+    def findings(self) -> Found:
         yield from self._programmes()
         yield from self._behaviours()
         yield from self._terms(self.submission.shared_caps)
@@ -132,12 +142,13 @@ class _Admission:
             if standing.is_submitted or not touched.isdisjoint((rule.behaviour, *rule.factors)):
                 yield from self._rule(standing, factors)
 
-    def _programmes(self) -> Iterator[Problem]:
+    def _programmes(self) -> Found:
         for located in self.submission.programmes:
             if located.definition.code != self.in_force.programme_code:
-                yield located.problem("code", f"must be {self.in_force.programme_code}, this programme")
+                message = Message("must be %(code)s, this programme", code=self.in_force.programme_code)
+                yield located, Finding("code", 0, "other_programme", message)
 
-    def _behaviours(self) -> Iterator[Problem]:
+    def _behaviours(self) -> Found:
         sources = set(self.in_force.consent_sources)
         for programme in self.submission.programmes:
             sources = set(programme.definition.consent_sources)
@@ -145,20 +156,21 @@ class _Admission:
         for located in self.submission.behaviours:
             behaviour = located.definition
             if behaviour.code in seen:
-                yield located.problem("code", f"{behaviour.code} is given twice")
+                message = Message("%(code)s is given twice", code=behaviour.code)
+                yield located, Finding("code", 0, "given_twice", message)
             seen.add(behaviour.code)
             if behaviour.consent_source not in sources:
-                message = f"{behaviour.consent_source} is no consent source of this programme"
-                yield located.problem("consent_source", message)
+                message = Message(
+                    "%(code)s is no consent source of this programme", code=behaviour.consent_source
+                )
+                yield located, Finding("consent_source", 0, "unknown_consent_source", message)
 
-    def _terms(self, terms: Iterable[Located[Term]]) -> Iterator[Problem]:
+    def _terms(self, terms: Iterable[Located[Term]]) -> Found:
         for located in terms:
             for finding in check_term(located.definition, self.behaviours):
-                yield located.problem(finding.field, _with_column(finding))
+                yield located, finding
 
-    def _rule(
-        self, standing: _Standing[RuleDefinition], factors: Sequence[FactorDefinition]
-    ) -> Iterator[Problem]:
+    def _rule(self, standing: _Standing[RuleDefinition], factors: Sequence[FactorDefinition]) -> Found:
         located, rule = standing.located, standing.definition
         behaviour = self.behaviours.get(rule.behaviour)
         is_ended = any(
@@ -166,14 +178,11 @@ class _Admission:
             for item in self.behaviours_ended
         )
         if behaviour is None or is_ended:
-            yield located.problem("behaviour", f"{rule.behaviour} is no behaviour type of this programme")
+            message = Message("%(code)s is no behaviour type of this programme", code=rule.behaviour)
+            yield located, Finding("behaviour", 0, "unknown_behaviour", message)
             return
         for finding in check_rule(rule, behaviour, factors):
-            yield located.problem(finding.field, _with_column(finding))
-
-
-def _with_column(finding: Finding) -> str:
-    return f"column {finding.column}: {finding.message}" if finding.column else finding.message
+            yield located, finding
 
 
 def validity(definition: HasDates, zone: tzinfo) -> TimeRange:
@@ -214,9 +223,8 @@ def _standing(
     return standing
 
 
-def _factor_during(
-    factor: FactorDefinition, start: datetime | None, end: datetime | None
-) -> FactorDefinition:
+def factor_during(factor: FactorDefinition, start: datetime | None, end: datetime | None) -> FactorDefinition:
+    """Return a factor with its dates set to when it holds, given in the programme's zone."""
     valid_from = start.date() if start else factor.valid_from
     return replace(factor, valid_from=valid_from, valid_to=end.date() if end else None)
 
@@ -225,11 +233,14 @@ def _rule_during(rule: RuleDefinition, start: datetime | None, end: datetime | N
     return replace(rule, valid_from=start or rule.valid_from, valid_to=end)
 
 
-def _overlaps(standing: Sequence[_Standing[Dated]], scope: Callable[[Dated], str]) -> Iterator[Problem]:
-    """Yield a problem for each pair that would hold for one thing at one instant; at the submitted one."""
+def _overlaps(standing: Sequence[_Standing[Dated]], scope: Callable[[Dated], str]) -> Found:
+    """Yield a finding for each pair that would hold for one thing at one instant; at the submitted one."""
     for one, other in combinations(standing, 2):
         if scope(one.definition) == scope(other.definition) and ranges_overlap(one.valid, other.valid):
-            message = (
-                f"{other.definition.code} ({other.located.file}) holds for {scope(one.definition)} as well"
+            message = Message(
+                "%(code)s (%(file)s) holds for %(scope)s as well",
+                code=other.definition.code,
+                file=other.located.file,
+                scope=scope(one.definition),
             )
-            yield one.located.problem("valid_from", message)
+            yield one.located, Finding("valid_from", 0, "overlap", message)

@@ -19,7 +19,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from carbonpoints.rules.definitions import BehaviourDefinition, CapDefinition
+from carbonpoints.rules.definitions import AttributeValue, BehaviourDefinition, CapDefinition
 from carbonpoints.rules.language import FAILURES, Expression, Variable, compile_expression
 from carbonpoints.rules.usage import Place, UsageBook, UsageRow
 
@@ -66,6 +66,19 @@ class CampaignCapDefinition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CampaignSampleDefinition:
+    """An award and what the campaign by itself must add to it, when nothing of its caps is used yet."""
+
+    behaviour: str
+    attributes: Mapping[str, AttributeValue]
+    local_date: date
+    opened_on: date
+    amount_millicredits: int
+    """What the rule gives."""
+    bonus_millicredits: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CampaignDefinition:
     """A boost of some behaviours for a while: `multiplier` times what the rule gives, or a fixed bonus on top.
 
@@ -90,6 +103,7 @@ class CampaignDefinition:
     ceiling_millicredits: int | None = None
     """Of an additive campaign: the most that additive ones give together for one event."""
     caps: tuple[CampaignCapDefinition, ...] = ()
+    samples: tuple[CampaignSampleDefinition, ...]
 
     @property
     def scope(self) -> str:

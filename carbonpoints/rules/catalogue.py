@@ -39,7 +39,9 @@ from carbonpoints.rules.timelines import (
     Held,
     HeldVersions,
     Timeline,
+    combination_at,
     combine,
+    for_behaviour,
 )
 
 KINDS = (
@@ -73,6 +75,7 @@ class PinnedRule:
     """
 
     pin_id: int
+    """0 where nothing was pinned: it was put together to be tried out."""
     behaviour: BehaviourDefinition
     behaviour_version_id: int
     rule: RuleDefinition | None
@@ -176,6 +179,20 @@ def read_held(session: Session, programme_id: int) -> HeldVersions:
     )
 
 
+def held_as(kind: type[Definition], version: StoredVersion) -> Held[Definition]:
+    """Return a version with what it defines."""
+    return Held(version, from_content(kind, version.content))
+
+
+def judge_at(held: HeldVersions, behaviour_code: str, instant: datetime) -> PinnedRule | None:
+    """Return what would judge an act of that instant by these versions; it is not pinned.
+
+    None when there is no such behaviour. Raises RulesOverlap.
+    """
+    combination = combination_at(instant, for_behaviour(held, behaviour_code))
+    return None if combination is None else _pinned(0, combination)
+
+
 def read_pin(session: Session, pin_id: int) -> PinnedRule:
     """Return what a decision was judged by, from the versions it used, whatever is in force today."""
     row = session.get_one(RulePin, pin_id)
@@ -199,7 +216,7 @@ def read_pin(session: Session, pin_id: int) -> PinnedRule:
 
 
 def _held(kind: type[Definition], versions: Iterable[StoredVersion]) -> list[Held[Definition]]:
-    return [Held(version, from_content(kind, version.content)) for version in versions]
+    return [held_as(kind, version) for version in versions]
 
 
 def _latest(timeline: Timeline[Combination | None]) -> BehaviourDefinition:

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, time, tzinfo
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
 from carbonpoints.approvals.changes import ProposedVersion
-from carbonpoints.approvals.kinds import Findings, KnownKinds
+from carbonpoints.approvals.kinds import CheckFinding, Findings, KnownKinds
 from carbonpoints.approvals.requirements import EvidenceKind
 from carbonpoints.approvals.versions import VersionKind, current_versions
 from carbonpoints.core.errors import FieldError, InvalidRequest
 from carbonpoints.core.models import Programme
-from carbonpoints.rules.admission import InForce, find_problems, validity
+from carbonpoints.rules.admission import HasDates, InForce, review_submission, validity
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.catalogue import load_catalogue, read_held
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
@@ -25,12 +27,13 @@ from carbonpoints.rules.definitions import (
     ProgrammeDefinition,
     RuleDefinition,
 )
-from carbonpoints.rules.nodes import DefinitionError, Problem
+from carbonpoints.rules.findings import Finding
+from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.parsing import Definition, parse_content
 from carbonpoints.rules.reading import as_content
-from carbonpoints.rules.submissions import submission_of
+from carbonpoints.rules.submissions import Located, read_proposed
 
-_SAMPLES = re.compile(r"(^|\.)(ineligible_)?samples(\.|\Z)")
+_SAMPLES = re.compile(r"(ineligible_)?samples(\.|\Z)")
 
 
 def read_in_force(session: Session, programme: Programme) -> InForce:
@@ -53,7 +56,7 @@ def wrong_content(error: DefinitionError) -> InvalidRequest:
     """Return what is wrong with the content of an item, field by field."""
     return InvalidRequest(
         fields=[
-            FieldError(f"content.{problem.field}".rstrip("."), "wrong_definition", problem.message)
+            FieldError.saying(f"content.{problem.field}".rstrip("."), problem.code, problem.message)
             for problem in error.problems
         ]
     )
@@ -76,7 +79,7 @@ def _read(kind: type[Definition], item: ProposedVersion, zone: tzinfo) -> Propos
     except DefinitionError as error:
         raise wrong_content(error) from None
     refuse_other_code(item, definition.code)
-    if isinstance(definition, FactorDefinition | RuleDefinition):
+    if isinstance(definition, HasDates):
         start, end = validity(definition, zone)
         item = replace(item, valid_from=start, valid_to=end)
     return replace(item, content=as_content(definition))
@@ -93,21 +96,33 @@ def _read_settings(item: ProposedVersion, zone: tzinfo) -> ProposedVersion:
 def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersion]) -> Findings:
     """Judge the programme as it would be: its samples only where there is something to compute them with."""
     in_force = read_in_force(session, session.get_one(Programme, programme_id))
-    problems = find_problems(submission_of(proposed), in_force)
-    samples = [_finding(problem) for problem in problems if _SAMPLES.search(problem.field)]
-    others = [_finding(problem) for problem in problems if not _SAMPLES.search(problem.field)]
-    if others:
-        return {EvidenceKind.STATIC_CHECKS: others}
-    return {EvidenceKind.STATIC_CHECKS: (), EvidenceKind.SAMPLE_CASES: samples}
+    submission, refused = read_proposed(proposed)
+    if refused:
+        # It was read before, by an older form of its kind.
+        return {
+            EvidenceKind.STATIC_CHECKS: [
+                CheckFinding(
+                    FieldError.saying(f"items.{place}.content.{problem.field}", problem.code, problem.message)
+                )
+                for place, problem in refused
+            ]
+        }
+    found = [
+        (_SAMPLES.match(finding.field) is not None, _finding(located, finding))
+        for located, finding in review_submission(submission, in_force)
+    ]
+    checks = [finding for is_sample, finding in found if not is_sample]
+    if any(finding.stops for finding in checks):
+        return {EvidenceKind.STATIC_CHECKS: checks}
+    samples = [finding for is_sample, finding in found if is_sample]
+    return {EvidenceKind.STATIC_CHECKS: checks, EvidenceKind.SAMPLE_CASES: samples}
 
 
-def _finding(problem: Problem) -> FieldError:
-    """Return a problem by its place in the change, or by what it is about where that is in force already."""
-    if problem.field.startswith("items."):
-        return FieldError(problem.field, "wrong_definition", problem.message)
-    return FieldError(
-        f"{problem.file}.{problem.field}".replace(" ", "_"), "wrong_definition", problem.message
-    )
+def _finding(located: Located[Any], finding: Finding) -> CheckFinding:
+    """Return a finding by its place in the change, or by what it is about where that is in force already."""
+    where = f"items.{located.place}.content" if located.place is not None else located.file.replace(" ", "_")
+    error = FieldError.saying(f"{where}.{finding.field}", finding.code, finding.sentence)
+    return CheckFinding(error, finding.column, stops=finding.stops)
 
 
 CATALOGUE_KINDS = KnownKinds(
@@ -115,6 +130,8 @@ CATALOGUE_KINDS = KnownKinds(
         VersionKind.FACTOR: partial(_read, FactorDefinition),
         VersionKind.BEHAVIOUR: partial(_read, BehaviourDefinition),
         VersionKind.RULE: partial(_read, RuleDefinition),
+        VersionKind.SHARED_CAP: partial(_read, SharedCapDefinition),
+        VersionKind.CAMPAIGN: partial(_read, CampaignDefinition),
         VersionKind.PROGRAMME: _read_settings,
     },
     check=_check,
@@ -126,7 +143,7 @@ def _dates(item: ProposedVersion, zone: tzinfo) -> dict[str, str]:
     """Return the item's dates as its content writes them; kinds without dates in their content have none."""
     bounds = {"valid_from": item.valid_from, "valid_to": item.valid_to}
     given = {name: bound.astimezone(zone) for name, bound in bounds.items() if bound is not None}
-    if item.kind is VersionKind.RULE:
+    if item.kind in {VersionKind.RULE, VersionKind.SHARED_CAP, VersionKind.CAMPAIGN}:
         return {name: bound.isoformat() for name, bound in given.items()}
     if item.kind is VersionKind.FACTOR:
         return {name: _day(name, bound) for name, bound in given.items()}

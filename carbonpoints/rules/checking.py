@@ -1,58 +1,38 @@
 """Whether a rule may be put in force: names, types, units, factors against purpose, and its own samples. Pure.
 
 Nothing here runs when an event is evaluated. A rule that passes gives grams from its formulas, uses no figure
-beyond what its grade allows (M13), has every factor for every day it is valid, and gives for each of its
-samples exactly what the sample says, which is never nothing (M12).
+beyond what its grade allows (M13), has every factor for every day it is valid, can be computed for every event that
+its conditions let through, and gives for each of its samples exactly what the sample says, which is never nothing
+(M12).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
-from carbonpoints.rules.engine import CompiledRule
-from carbonpoints.rules.language import ExpressionError, ValueType, Variable, compile_expression
+from carbonpoints.rules.engine import CompiledRule, estimate_source
+from carbonpoints.rules.factor_checking import RuleFactors, factors_on
+from carbonpoints.rules.findings import Finding
+from carbonpoints.rules.language import Expression, ExpressionError, ValueType, Variable, compile_expression
+from carbonpoints.rules.reachability import check_reachability, possible_inputs
 from carbonpoints.rules.samples import check_samples
-from carbonpoints.rules.units import check_units, parse_unit
+from carbonpoints.rules.units import check_units
 
 FORMULAS = ("baseline", "project", "leakage")
 FORMULA_UNIT = "g"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with a rule."""
-
-    field: str
-    """Path in the rule's content."""
-    column: int
-    """Place in the field's expression, 1-based; 0 where there is no expression."""
-    code: str
-    """Stable and machine-readable."""
-    message: str
-
-
 def check_rule(
     rule: RuleDefinition, behaviour: BehaviourDefinition, factors: Sequence[FactorDefinition]
 ) -> list[Finding]:
-    """Return everything that is wrong with a rule; an empty list means it may be put in force.
+    """Return everything that is to be said of a rule; without an error among it, it may be put in force.
 
     `factors` are all versions of all factors of the programme; the rule is held against those in force while
     it is valid. Its samples are computed with the factors of its first day, by the engine itself.
     """
     return list(_Check(rule, behaviour, factors).findings())
-
-
-def factors_on(factors: Sequence[FactorDefinition], day: date) -> dict[str, FactorDefinition]:
-    """Return the factors in force on a day, by code."""
-    return {
-        factor.code: factor
-        for factor in factors
-        if factor.valid_from <= day and (factor.valid_to is None or day < factor.valid_to)
-    }
 
 
 class _Check:
@@ -61,57 +41,34 @@ class _Check:
     ) -> None:
         self.rule = rule
         self.behaviour = behaviour
-        self.first_day = rule.valid_from.date()
-        self.last_day = (rule.valid_to - timedelta.resolution).date() if rule.valid_to else None
-        self.versions: dict[str, list[FactorDefinition]] = defaultdict(list)
-        for factor in sorted(factors, key=lambda factor: factor.valid_from):
-            if factor.code in rule.factors and self._is_in_force(factor):
-                self.versions[factor.code].append(factor)
+        self.factors = RuleFactors(rule, factors)
+        self.expressions: dict[str, Expression] = {}
 
     def findings(self) -> Iterator[Finding]:
-        found = [*self._names(), *self._factors(), *self._counters(), *self._expressions()]
-        # A rule that cannot be compiled, or whose figures are not known, has no samples to compute.
-        yield from found or self._samples()
-
-    def _is_in_force(self, factor: FactorDefinition) -> bool:
-        begins_in_time = self.last_day is None or factor.valid_from <= self.last_day
-        return begins_in_time and (factor.valid_to is None or factor.valid_to > self.first_day)
+        found = [*self._names(), *self.factors.findings(), *self._counters(), *self._expressions()]
+        found += self._monitoring()
+        yield from found
+        if not found:
+            # A rule that cannot be compiled, or whose figures are not known, has nothing to look through.
+            inputs = possible_inputs(self.rule, self.behaviour, self.factors.versions)
+            yield from check_reachability(self.rule, self.expressions, inputs)
+            yield from self._samples()
 
     def _names(self) -> Iterator[Finding]:
         if self.rule.behaviour != self.behaviour.code:
-            message = f"the rule is for {self.rule.behaviour}, not for {self.behaviour.code}"
+            message = Message(
+                "the rule is for %(named)s, not for %(behaviour)s",
+                named=self.rule.behaviour,
+                behaviour=self.behaviour.code,
+            )
             yield Finding("behaviour", 0, "wrong_behaviour", message)
         attributes = self.behaviour.attributes
         for field, codes in (("counters", self.rule.counters), ("factors", self.rule.factors)):
             for code in codes:
                 if code in attributes:
-                    yield Finding(field, 0, "name_taken", f"{code} is an attribute already")
-
-    def _factors(self) -> Iterator[Finding]:
-        for no, code in enumerate(self.rule.factors):
-            field, versions = f"factors.{no}", self.versions[code]
-            gap = self._first_day_without(versions)
-            if not versions:
-                message = f"{code} is no factor that is in force while the rule is"
-                yield Finding(field, 0, "unknown_factor", message)
-            elif gap is not None:
-                yield Finding(field, 0, "factor_validity", f"{code} has no value in force on {gap}")
-            if len({parse_unit(factor.unit) for factor in versions}) > 1:
-                yield Finding(field, 0, "factor_units", f"{code} changes its unit while the rule is in force")
-            weak = next((factor for factor in versions if factor.use == "credits_only"), None)
-            if weak is not None and self.rule.purpose == "reduction":
-                message = f"{code} may carry credits only: {weak.use_reason}"
-                yield Finding(field, 0, "factor_use", message)
-
-    def _first_day_without(self, versions: Sequence[FactorDefinition]) -> date | None:
-        day = self.first_day
-        for factor in versions:
-            if factor.valid_from > day:
-                return day
-            if factor.valid_to is None:
-                return None
-            day = factor.valid_to
-        return day if self.last_day is None or day <= self.last_day else None
+                    yield Finding(
+                        field, 0, "name_taken", Message("%(code)s is an attribute already", code=code)
+                    )
 
     def _counters(self) -> Iterator[Finding]:
         for code, counter in self.rule.counters.items():
@@ -125,7 +82,12 @@ class _Check:
                     continue
                 attribute = self.behaviour.attributes.get(name)
                 if attribute is None or attribute.type != kind:
-                    message = f"{name} is no {kind} attribute of {self.behaviour.code}"
+                    message = Message(
+                        "%(name)s is no %(kind)s attribute of %(behaviour)s",
+                        name=name,
+                        kind=kind,
+                        behaviour=self.behaviour.code,
+                    )
                     yield Finding(f"counters.{code}.{part}", 0, "unknown_attribute", message)
 
     def _variables(self) -> dict[str, Variable]:
@@ -133,7 +95,7 @@ class _Check:
             name: Variable(attribute.type, attribute.unit, nullable=attribute.nullable)
             for name, attribute in self.behaviour.attributes.items()
         }
-        units = {code: factor.unit for code, versions in self.versions.items() for factor in versions}
+        units = {code: factor.unit for code, versions in self.factors.versions.items() for factor in versions}
         return variables | {code: Variable("number", unit) for code, unit in units.items()}
 
     def _counter_variables(self) -> dict[str, Variable]:
@@ -161,23 +123,51 @@ class _Check:
                 expression = compile_expression(source, known, expects=kind)
                 check_units(expression, known, unit)
                 used |= expression.names
+                self.expressions[field] = expression
             except ExpressionError as error:
                 broken = True
                 yield Finding(field, error.column, error.code, error.message)
         if not broken:
             yield from self._unused(used)
+            yield from self._estimate(variables)
+
+    def _estimate(self, variables: dict[str, Variable]) -> Iterator[Finding]:
+        """Compile the formulas together, as the engine does: there is a bound on the length of the whole."""
+        try:
+            compile_expression(
+                estimate_source(self.rule, *(f"({getattr(self.rule, field)})" for field in FORMULAS)),
+                variables,
+                expects="number",
+            )
+        except ExpressionError as error:
+            yield Finding("baseline", 0, error.code, error.message)
+
+    def _monitoring(self) -> Iterator[Finding]:
+        """Yield what a formula computes with and no source is named for, and what is no attribute."""
+        methodology = self.rule.methodology
+        if methodology is None:
+            return
+        attributes = self.behaviour.attributes.keys()
+        monitored = {name for part in methodology.monitoring for name in part.data}
+        for no, part in enumerate(methodology.monitoring):
+            for name in sorted(set(part.data) - attributes):
+                message = Message("%(name)s is no attribute", name=name)
+                yield Finding(f"methodology.monitoring.{no}.data", 0, "unknown_attribute", message)
+        names = [self.expressions[field].names for field in FORMULAS if field in self.expressions]
+        used = frozenset[str]().union(*names) - set(self.rule.factors)
+        for name in sorted(used & attributes - monitored):
+            message = Message("a formula uses %(name)s, and its source is not named", name=name)
+            yield Finding("methodology.monitoring", 0, "not_monitored", message)
 
     def _unused(self, used: Collection[str]) -> Iterator[Finding]:
         for field, codes in (("factors", self.rule.factors), ("counters", self.rule.counters)):
             for code in codes:
                 if code not in used:
-                    yield Finding(field, 0, "unused", f"{code} is named but no expression uses it")
+                    message = Message("%(code)s is named but no expression uses it", code=code)
+                    yield Finding(field, 0, "unused", message)
 
     def _samples(self) -> Iterator[Finding]:
-        factors = factors_on(
-            [factor for versions in self.versions.values() for factor in versions], self.first_day
-        )
-        values = {code: factor.value for code, factor in factors.items()}
+        day = self.factors.first_day
+        values = {code: factor.value for code, factor in factors_on(self.factors.all(), day).items()}
         compiled = CompiledRule(behaviour=self.behaviour, rule=self.rule, factors=values)
-        for field, code, message in check_samples(compiled, self.first_day):
-            yield Finding(field, 0, code, message)
+        yield from check_samples(compiled, day)

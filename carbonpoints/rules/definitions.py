@@ -180,11 +180,51 @@ class IneligibleSampleDefinition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MonitoredDefinition:
+    """Attributes of the events and where their values come from."""
+
+    data: tuple[str, ...]
+    source_en: str
+    source_zh: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodologyDefinition:
+    """Why the figures of a rule may be believed, in words; nothing is claimed without its source."""
+
+    applicability_en: str
+    applicability_zh: str
+    additionality_en: str
+    additionality_zh: str
+    baseline_scenario_en: str
+    baseline_scenario_zh: str
+    leakage_en: str
+    leakage_zh: str
+    uncertainty_en: str
+    uncertainty_zh: str
+    double_counting_en: str
+    double_counting_zh: str
+    monitoring: tuple[MonitoredDefinition, ...]
+    author: str
+    document: str
+    """Reference of the method that the rule follows, or that none was found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UncertaintyDefinition:
+    """The range in which the true reduction lies, in percent of the estimate; its lower bound is credited (M12)."""
+
+    below_percent: Decimal
+    above_percent: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuleDefinition:
     """How events of one behaviour are turned into milligrams and credits.
 
-    `baseline`, `project` and `leakage` give grams; the reduction is max(0, baseline - project - leakage).
-    With purpose `credits_only` it remains an estimate on which credits may rest, and 0 mg are posted.
+    `baseline`, `project` and `leakage` give grams; the estimate is max(0, baseline - project - leakage), or its
+    lower bound where `uncertainty` gives a range. With purpose `credits_only` it remains an estimate on which
+    credits may rest, and 0 mg are posted.
     """
 
     code: str
@@ -195,6 +235,8 @@ class RuleDefinition:
     basis_zh: str
     label: str = ""
     """Shown beside every award when the rule is not an ordinary one."""
+    methodology: MethodologyDefinition | None = None
+    """None in versions that were stored before it was asked for; nothing is submitted without it."""
     valid_from: datetime
     valid_to: datetime | None = None
     factors: tuple[str, ...] = ()
@@ -203,6 +245,8 @@ class RuleDefinition:
     baseline: str
     project: str
     leakage: str
+    uncertainty: UncertaintyDefinition | None = None
+    """None where no source gives a range."""
     purpose: Purpose
     credits: CreditsDefinition
     caps: tuple[CapDefinition, ...] = ()

@@ -3,7 +3,8 @@
 Two steps, because the second needs the account's lock and the first does not:
 
 - `CompiledRule.assess` looks at the attributes alone: conditions without counters, and the estimate
-  `max(0, baseline - project - leakage)`, exact and rounded down once to whole mg (M12).
+  `max(0, baseline - project - leakage)`, or the lower bound of its range, exact and rounded down once to whole mg
+  (M12).
 - `CompiledRule.settle` looks at what the account has used: conditions with counters, then the caps.
 """
 
@@ -122,7 +123,9 @@ class CompiledRule:
         self._screen = fuse_conditions(self.screens, counted=())
         self._history = fuse_conditions(self.histories, counted=counted)
         self._estimate = compile_expression(
-            f"max(0, ({rule.baseline}) - ({rule.project}) - ({rule.leakage}))", variables, expects="number"
+            estimate_source(rule, f"({rule.baseline})", f"({rule.project})", f"({rule.leakage})"),
+            variables,
+            expects="number",
         )
         self._rate = rule.credits.millicredits_per_mg.as_integer_ratio()
         self._constant_mg: int | None = None
@@ -331,6 +334,15 @@ def fuse_conditions(conditions: Sequence[Condition], *, counted: Container[str])
     exec(compile("\n".join(lines), "<conditions>", "exec"), namespace)  # noqa: S102 - the language's own checked code
     screen: Screen = namespace["screen"]  # type: ignore[assignment]
     return screen
+
+
+def estimate_source(rule: RuleDefinition, baseline: str, project: str, leakage: str) -> str:
+    """Return the expression of the estimate in grams over its three parts: the lower bound of a range (M12)."""
+    estimate = f"max(0, {baseline} - {project} - {leakage})"
+    if rule.uncertainty is None:
+        return estimate
+    share = CONTEXT.scaleb(CONTEXT.subtract(Decimal(100), rule.uncertainty.below_percent), -2)
+    return f"{estimate} * {share:f}"
 
 
 def default_of(attribute: AttributeDefinition) -> object:

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from carbonpoints.core.errors import Message
+
 _DEPTH = 16
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
@@ -25,6 +27,8 @@ class Problem:
     line: int
     field: str
     message: str
+    code: str = "invalid"
+    """Stable and machine-readable."""
 
     def __str__(self) -> str:
         """Return it as compilers do."""
@@ -78,7 +82,9 @@ def yaml_tree(text: str, file: str) -> Node:
         problem = Problem(file, mark.line + 1 if mark else 1, "", error.problem or "is not YAML")
         raise DefinitionError((problem,)) from None
     except yaml.YAMLError as error:
-        raise DefinitionError((Problem(file, 1, "", f"is not YAML we accept: {error}"),)) from None
+        raise DefinitionError(
+            (Problem(file, 1, "", Message("is not YAML we accept: %(error)s", error=error)),)
+        ) from None
     if tree.problems:
         raise DefinitionError(tuple(tree.problems))
     return root
@@ -90,9 +96,11 @@ def _refuse_shapes(text: str, file: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
-            raise DefinitionError((Problem(file, _line(event), "", "aliases are not allowed"),))
+            raise DefinitionError((Problem(file, _line(event), "", Message("aliases are not allowed")),))
         if depth > _DEPTH:
-            raise DefinitionError((Problem(file, _line(event), "", f"is nested deeper than {_DEPTH}"),))
+            raise DefinitionError(
+                (Problem(file, _line(event), "", Message("is nested deeper than %(depth)s", depth=_DEPTH)),)
+            )
 
 
 def _line(part: Any) -> int:
@@ -119,7 +127,7 @@ class _YamlTree:
         for key_part, value_part in part.value:
             key = str(key_part.value)
             if key in entries:
-                self._note(key_part, join_path(path, key), "is given twice")
+                self._note(key_part, join_path(path, key), Message("is given twice"))
             entries[key] = Node(self.node(value_part, join_path(path, key)).value, _line(key_part))
         return entries
 
@@ -133,7 +141,7 @@ class _YamlTree:
         if kind == "int" and _WHOLE.match(text):
             return int(text)
         if kind not in ("str", "timestamp"):
-            self._note(part, path, f"{text} could be read in two ways: put it in quotes")
+            self._note(part, path, Message("%(text)s could be read in two ways: put it in quotes", text=text))
         return text
 
     def _note(self, part: yaml.Node, path: str, message: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
@@ -85,7 +86,10 @@ def parse_factors(text: str, file: str) -> tuple[FactorDefinition, ...]:
         _validate(reader, factor, f"factors.{no}.")
     for earlier, later in overlapping(factors):
         no = next(no for no, factor in enumerate(factors) if factor is later)
-        reader.note(f"factors.{no}.valid_from", f"{later.code} is already valid from {earlier.valid_from}")
+        reader.note(
+            f"factors.{no}.valid_from",
+            Message("%(code)s is already valid from %(day)s", code=later.code, day=earlier.valid_from),
+        )
     reader.finish()
     return factors
 
@@ -98,7 +102,10 @@ def parse_behaviour_file(text: str, file: str) -> tuple[BehaviourDefinition, Rul
     if parts.rule is not None:
         _validate(reader, parts.rule, "rule.")
         if parts.rule.behaviour != parts.behaviour.code:
-            reader.note("rule.behaviour", f"must be {parts.behaviour.code}, the behaviour of this file")
+            reader.note(
+                "rule.behaviour",
+                Message("must be %(code)s, the behaviour of this file", code=parts.behaviour.code),
+            )
     reader.finish()
     return parts.behaviour, parts.rule
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.nodes import DefinitionError, Node, Problem, join_path
 
 T = TypeVar("T")
@@ -53,8 +54,8 @@ class Reader:
             raise  # unreachable: a wrong value is always noted first
         return instance
 
-    def _refuse(self, node: Node, path: str, message: str) -> _WrongError:
-        self.problems.append(Problem(self.file, node.line, path, message))
+    def _refuse(self, node: Node, path: str, message: Message, code: str = "wrong_type") -> _WrongError:
+        self.problems.append(Problem(self.file, node.line, path, message, code))
         return _WrongError()
 
     def _value(self, hint: Any, node: Node, path: str) -> Any:
@@ -70,13 +71,18 @@ class Reader:
         if origin is Literal:
             choices = get_args(hint)
             if node.value not in choices:
-                raise self._refuse(node, path, f"must be one of {', '.join(choices)}, not {_shown(node)}")
+                message = Message(
+                    "must be one of %(choices)s, not %(value)s",
+                    choices=", ".join(choices),
+                    value=_shown(node),
+                )
+                raise self._refuse(node, path, message, "not_a_choice")
             return node.value
-        convert, meaning = _SCALARS[hint]
+        convert, expectation = _SCALARS[hint]
         try:
             return convert(node.value)
         except (ValueError, TypeError, ArithmeticError):
-            raise self._refuse(node, path, f"must be {meaning}, not {_shown(node)}") from None
+            raise self._refuse(node, path, Message(expectation, value=_shown(node))) from None
 
     def _union(self, hints: tuple[Any, ...], node: Node, path: str) -> Any:
         if node.value is None and NoneType in hints:
@@ -85,7 +91,10 @@ class Reader:
         if len(rest) == 1:
             return self._value(rest[0], node, path)
         if type(node.value) not in rest:
-            raise self._refuse(node, path, f"must be text, a whole number, true or false, not {_shown(node)}")
+            message = Message(
+                "must be text, a whole number, true or false, not %(value)s", value=_shown(node)
+            )
+            raise self._refuse(node, path, message)
         return node.value
 
     def _dataclass(self, kind: type[Any], node: Node, path: str) -> Any:
@@ -93,13 +102,15 @@ class Reader:
         known = {item.name: item for item in fields(kind)}
         wrong = False
         for key in entries.keys() - known.keys():
-            self._refuse(entries[key], join_path(path, key), "is not a known field here")
+            self._refuse(
+                entries[key], join_path(path, key), Message("is not a known field here"), "unknown_field"
+            )
             wrong = True
         hints, values = get_type_hints(kind), {}
         for name, item in known.items():
             if name not in entries:
                 if item.default is MISSING and item.default_factory is MISSING:
-                    self._refuse(node, join_path(path, name), "is missing")
+                    self._refuse(node, join_path(path, name), Message("is missing"), "required")
                     wrong = True
                 continue
             try:
@@ -116,7 +127,7 @@ class Reader:
 
     def _list(self, hint: Any, node: Node, path: str) -> tuple[Any, ...]:
         if not isinstance(node.value, list):
-            raise self._refuse(node, path, f"must be a list, not {_shown(node)}")
+            raise self._refuse(node, path, Message("must be a list, not %(value)s", value=_shown(node)))
         parts = {str(no): (hint, item, join_path(path, str(no))) for no, item in enumerate(node.value)}
         return tuple(self._all(parts).values())
 
@@ -133,14 +144,17 @@ class Reader:
 
     def _entries(self, node: Node, path: str) -> dict[str, Node]:
         if not isinstance(node.value, dict):
-            raise self._refuse(node, path, f"must be a group of fields, not {_shown(node)}")
+            message = Message("must be a group of fields, not %(value)s", value=_shown(node))
+            raise self._refuse(node, path, message)
         return node.value
 
 
 def _shown(node: Node) -> str:
-    if isinstance(node.value, dict | list):
-        return "a group of fields" if isinstance(node.value, dict) else "a list"
-    return "nothing" if node.value is None else repr(node.value)
+    if isinstance(node.value, dict):
+        return Message("a group of fields")
+    if isinstance(node.value, list):
+        return Message("a list")
+    return Message("nothing") if node.value is None else repr(node.value)
 
 
 def exact_decimal(value: object) -> Decimal:
@@ -174,14 +188,19 @@ def _instant(value: object) -> datetime:
     return instant
 
 
-_SCALARS: dict[Any, tuple[Callable[[object], Any], str]] = {
-    str: (_only(str), "text"),
-    int: (_only(int), "a whole number"),
-    bool: (_only(bool), "true or false"),
-    Decimal: (exact_decimal, 'an exact decimal in quotes, as in "26.9"'),
-    date: (_date, "a date, as in 2026-01-31"),
-    time: (_time, 'a time in quotes, as in "22:30"'),
-    datetime: (_instant, 'an instant with its offset in quotes, as in "2026-01-31T00:00:00+08:00"'),
+_SCALARS: dict[Any, tuple[Callable[[object], Any], Message]] = {
+    str: (_only(str), Message("must be text, not %(value)s")),
+    int: (_only(int), Message("must be a whole number, not %(value)s")),
+    bool: (_only(bool), Message("must be true or false, not %(value)s")),
+    Decimal: (exact_decimal, Message('must be an exact decimal in quotes, as in "26.9", not %(value)s')),
+    date: (_date, Message("must be a date, as in 2026-01-31, not %(value)s")),
+    time: (_time, Message('must be a time in quotes, as in "22:30", not %(value)s')),
+    datetime: (
+        _instant,
+        Message(
+            'must be an instant with its offset in quotes, as in "2026-01-31T00:00:00+08:00", not %(value)s'
+        ),
+    ),
 }
 
 

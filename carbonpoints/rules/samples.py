@@ -1,60 +1,75 @@
-"""A rule's own samples, computed by the engine (M12). Pure."""
+"""Events that are given to a rule by hand: its own samples (M12), and what somebody wants to know. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from carbonpoints.rules.attributes import AttributeChecks
+from carbonpoints.core.errors import Message
+from carbonpoints.rules.attributes import AttributeChecks, RefusedAttributesError
 from carbonpoints.rules.definitions import AttributeValue
 from carbonpoints.rules.engine import CompiledRule, Outcome
+from carbonpoints.rules.findings import Finding
 from carbonpoints.rules.usage import UsageBook, period_start
 
 
-def check_samples(compiled: CompiledRule, day: date) -> Iterator[tuple[str, str, str]]:
-    """Yield (field, code, sentence) for every sample for which the rule gives something else on `day`.
+def check_samples(compiled: CompiledRule, day: date) -> Iterator[Finding]:
+    """Yield a finding for every sample for which the rule gives something else on `day`.
 
     A sample that yields nothing is refused, whatever the rule gives for it.
     """
     for no, sample in enumerate(compiled.rule.samples):
         expected = Outcome(None, sample.reduction_mg, sample.millicredits, None, None)
         if not sample.reduction_mg and not sample.millicredits:
-            yield f"samples.{no}", "yields_nothing", "a sample must yield something"
+            message = Message("a sample must yield something")
+            yield Finding(f"samples.{no}", 0, "yields_nothing", message)
             continue
-        for code, message in _differs(compiled, sample.attributes, sample.counters, day, expected):
-            yield f"samples.{no}", code, message
+        yield from _differs(
+            f"samples.{no}", compiled, sample.attributes, sample.counters, day=day, expected=expected
+        )
     for no, refused in enumerate(compiled.rule.ineligible_samples):
         expected = Outcome(refused.reason, 0, 0, None, None)
-        for code, message in _differs(compiled, refused.attributes, refused.counters, day, expected):
-            yield f"ineligible_samples.{no}", code, message
+        field = f"ineligible_samples.{no}"
+        yield from _differs(field, compiled, refused.attributes, refused.counters, day=day, expected=expected)
 
 
 def _differs(
+    field: str,
     compiled: CompiledRule,
     attributes: Mapping[str, AttributeValue],
     counters: Mapping[str, int],
+    *,
     day: date,
     expected: Outcome,
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Finding]:
     try:
-        outcome = evaluate_sample(compiled, attributes, counters, day)
-    except ValueError as error:
-        yield "sample_inputs", str(error)
-    else:
-        if outcome[:3] != expected[:3]:
-            yield "sample_differs", f"the rule gives {_said(outcome)}, the sample says {_said(expected)}"
+        values = compiled.values(AttributeChecks(compiled.behaviour).canonical(attributes))
+    except RefusedAttributesError as refused:
+        for wrong in refused.fields:
+            message = Message(wrong.detail, **wrong.params)
+            yield Finding(f"{field}.attributes.{wrong.field}", 0, "sample_inputs", message)
+        return
+    unknown = sorted(counters.keys() - compiled.rule.counters.keys())
+    for code in unknown:
+        message = Message("%(code)s is no counter", code=code)
+        yield Finding(f"{field}.counters.{code}", 0, "sample_inputs", message)
+    if unknown:
+        return
+    usage = staged_usage(compiled, values, counters, day)
+    outcome = compiled.settle(compiled.assess(values), usage, day)
+    if outcome[:3] != expected[:3]:
+        message = Message(
+            "the rule gives %(given)s, the sample says %(expected)s",
+            given=_said(outcome),
+            expected=_said(expected),
+        )
+        yield Finding(field, 0, "sample_differs", message)
 
 
-def evaluate_sample(
-    compiled: CompiledRule, attributes: Mapping[str, AttributeValue], counters: Mapping[str, int], day: date
-) -> Outcome:
-    """Return what a rule gives for an event when its counters stand at `counters` and nothing else is used.
-
-    Raises ValueError, with a sentence, for attributes that an event could not have and counters that do not exist.
-    """
-    values = compiled.values(AttributeChecks(compiled.behaviour).canonical(attributes))
-    if unknown := sorted(counters.keys() - {counter.code for counter in compiled.counters}):
-        raise ValueError(f"{', '.join(unknown)} is no counter")
+def staged_usage(
+    compiled: CompiledRule, values: Mapping[str, object], counters: Mapping[str, int], day: date
+) -> UsageBook:
+    """Return the usage of an account whose counters stand at `counters` before an event, and that used no cap."""
     usage = UsageBook()
     for counter in compiled.counters:
         stand = counters.get(counter.code, 0)
@@ -64,10 +79,14 @@ def evaluate_sample(
                 row.tally(counter.code, f"party {no}", 1)
         else:
             row.tally(counter.code, counter.party(values, usage), stand)
-    return compiled.settle(compiled.assess(values), usage, day)
+    return usage
 
 
 def _said(outcome: Outcome) -> str:
     if outcome.reason is not None:
         return outcome.reason
-    return f"{outcome.reduction_mg} mg and {outcome.amount_millicredits} millicredits"
+    return Message(
+        "%(reduction_mg)s mg and %(millicredits)s millicredits",
+        reduction_mg=outcome.reduction_mg,
+        millicredits=outcome.amount_millicredits,
+    )

@@ -12,12 +12,14 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import marshmallow
-from marshmallow import fields, validate
+from marshmallow import fields, pre_dump, validate
 
 from carbonpoints.core.http import Schema
 from carbonpoints.core.pagination import PageQuery
+from carbonpoints.core.problems import told
 from carbonpoints.core.timestamps import Timestamp
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
+from carbonpoints.rules.findings import Finding, Severity
 
 Field = fields.Field[Any]
 
@@ -46,7 +48,8 @@ def _field(hint: Any, **given: Any) -> Field:
     if origin in (Union, UnionType):
         rest = [argument for argument in arguments if argument is not NoneType]
         if NoneType in arguments:
-            given["allow_none"] = True
+            # What an older version was stored without is shown as none.
+            given |= {"allow_none": True, "dump_default": None}
         return _field(rest[0], **given) if len(rest) == 1 else fields.Raw(**given)
     if origin is tuple:
         return fields.List(_field(arguments[0]), **given)
@@ -57,6 +60,31 @@ def _field(hint: Any, **given: Any) -> Field:
     if is_dataclass(hint) and isinstance(hint, type):
         return fields.Nested(content_schema(hint), **given)
     return _SCALARS[hint](**given)
+
+
+class FindingFieldsSchema(Schema):
+    """What every finding says, in the language of the request."""
+
+    field = fields.String(required=True, metadata={"description": "Path in the definition's content."})
+    column = fields.Integer(
+        required=True, metadata={"description": "Place in the field's expression, from 1; 0 without one."}
+    )
+    code = fields.String(required=True)
+    severity = fields.String(required=True, validate=validate.OneOf(get_args(Severity)))
+    message = fields.String(required=True)
+
+
+def finding_body(finding: Finding) -> dict[str, Any]:
+    """Return a finding as answers show it, in the language of the request."""
+    return {**vars(finding), "message": told(finding.message)}
+
+
+class FindingSchema(FindingFieldsSchema):
+    """What the check has to say of a definition; an error stands in the way, a warning does not."""
+
+    @pre_dump
+    def _in_the_callers_language(self, finding: Finding, **_: object) -> dict[str, Any]:
+        return finding_body(finding)
 
 
 class CatalogueQuery(PageQuery):

@@ -6,6 +6,7 @@ and line, and nothing has changed then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from carbonpoints.approvals import services as approvals
-from carbonpoints.approvals.changes import ProposedVersion
+from carbonpoints.approvals.changes import Change, ProposedVersion, compare
 from carbonpoints.approvals.services import ImportOutcome
 from carbonpoints.approvals.versions import (
     StoredVersion,
@@ -29,13 +30,15 @@ from carbonpoints.core.db import reading, transaction
 from carbonpoints.core.models import Bank, Programme
 from carbonpoints.core.pagination import Page, decode_cursor, make_page
 from carbonpoints.core.programmes import programme_of
-from carbonpoints.rules.admission import check_submission, proposed_versions
+from carbonpoints.rules.admission import check_submission, proposed_versions, review_submission
 from carbonpoints.rules.catalogue import load_catalogue
 from carbonpoints.rules.changes import read_in_force
 from carbonpoints.rules.errors import ProgrammeNotNamed, UnknownDefinition
+from carbonpoints.rules.findings import Finding
+from carbonpoints.rules.nodes import Problem
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import ShippedCatalogue
-from carbonpoints.rules.submissions import Submission, as_submission
+from carbonpoints.rules.submissions import KINDS, Submission, as_submission, read_proposed
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,25 @@ class Seeded:
     programme_id: int
     settings: ImportOutcome
     catalogue: ImportOutcome
+
+
+@dataclass(frozen=True)
+class ReviewedFinding:
+    """A finding, and the definition that it is said of: a proposed one, or a rule in force that rests on one."""
+
+    kind: VersionKind
+    code: str
+    place: int | None
+    """Which of the proposed definitions it is; None for a rule in force."""
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Review:
+    """What is to be said of proposed definitions, and what they would change; nothing while an error stands."""
+
+    findings: tuple[ReviewedFinding, ...]
+    changes: tuple[Change, ...]
 
 
 def seed_programme(
@@ -113,6 +135,39 @@ def draft_definitions(
             maker_person=maker_person,
             reason=reason,
         )
+
+
+def review_proposed(session: Session, *, programme_id: int, proposed: Sequence[ProposedVersion]) -> Review:
+    """Return everything that is to be said of proposed definitions beside what the programme holds now.
+
+    What cannot even be read is said first and alone. Otherwise each definition is checked as if all of them were in
+    force, and so is every rule in force that rests on one of them. Kinds that this package does not know are left
+    out. When a definition holds is read from its content. Nothing is written or locked.
+    """
+    submission, refused = read_proposed(proposed)
+    if refused:
+        return Review(tuple(_refused(proposed[place], place, problem) for place, problem in refused), ())
+    in_force = read_in_force(session, session.get_one(Programme, programme_id))
+    findings = tuple(
+        ReviewedFinding(KINDS[type(located.definition)], located.definition.code, located.place, finding)
+        for located, finding in review_submission(submission, in_force)
+    )
+    if any(each.finding.stops for each in findings):
+        return Review(findings, ())
+    versions = proposed_versions(submission, in_force.zone)
+    current = {
+        kind: current_versions(session, programme_id, kind) for kind in {item.kind for item in versions}
+    }
+    compared = (
+        compare(item, [version for version in current[item.kind] if version.code == item.code])
+        for item in versions
+    )
+    return Review(findings, tuple(change for change in compared if change is not None))
+
+
+def _refused(item: ProposedVersion, place: int, problem: Problem) -> ReviewedFinding:
+    finding = Finding(problem.field, 0, problem.code, problem.message)
+    return ReviewedFinding(item.kind, item.code, place, finding)
 
 
 def find_programme(*, bank: str | None, programme: str | None) -> NamedProgramme:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -18,8 +18,8 @@ from carbonpoints.rules.definitions import (
 )
 from carbonpoints.rules.nodes import DefinitionError, Node, Problem, join_path, yaml_tree
 from carbonpoints.rules.parsing import (
-    from_content,
     parse_behaviour_file,
+    parse_content,
     parse_factors,
     parse_programme,
     parse_rule,
@@ -38,6 +38,15 @@ Definition = TypeVar(
 )
 
 NO_FILE = Node(None, 0)
+KINDS: Mapping[type, VersionKind] = {
+    BehaviourDefinition: VersionKind.BEHAVIOUR,
+    FactorDefinition: VersionKind.FACTOR,
+    ProgrammeDefinition: VersionKind.PROGRAMME,
+    RuleDefinition: VersionKind.RULE,
+    SharedCapDefinition: VersionKind.SHARED_CAP,
+    CampaignDefinition: VersionKind.CAMPAIGN,
+}
+"""As what a definition is stored."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,8 @@ class Located(Generic[Definition]):
     file: str
     root: Node = NO_FILE
     path: str = ""
+    place: int | None = None
+    """Its place among what was proposed; None where it was not proposed but is in force."""
 
     def problem(self, field_path: str, message: str) -> Problem:
         """Return what is wrong with one of its fields, with the line."""
@@ -84,17 +95,27 @@ def as_submission(catalogue: ShippedCatalogue) -> Submission:
     )
 
 
-def submission_of(proposed: Sequence[ProposedVersion]) -> Submission:
-    """Return what a change proposes, read from its content, each by its place there; other kinds are left out."""
+def read_proposed(
+    proposed: Sequence[ProposedVersion],
+) -> tuple[Submission, list[tuple[int, Problem]]]:
+    """Return what was proposed as far as its form is right, and each problem of the rest with its place.
+
+    Kinds that this package does not know are left out.
+    """
+    refused: list[tuple[int, Problem]] = []
 
     def located(kind: VersionKind, of: type[Definition]) -> tuple[Located[Definition], ...]:
-        return tuple(
-            Located(from_content(of, item.content), item.code, path=f"items.{number}.content")
-            for number, item in enumerate(proposed)
-            if item.kind is kind and item.content is not None
-        )
+        found = []
+        for place, item in enumerate(proposed):
+            if item.kind is kind and item.content is not None:
+                name = f"{item.kind} {item.code}"
+                try:
+                    found.append(Located(parse_content(of, item.content, name), name, place=place))
+                except DefinitionError as error:
+                    refused.extend((place, problem) for problem in error.problems)
+        return tuple(found)
 
-    return Submission(
+    submission = Submission(
         factors=located(VersionKind.FACTOR, FactorDefinition),
         behaviours=located(VersionKind.BEHAVIOUR, BehaviourDefinition),
         rules=located(VersionKind.RULE, RuleDefinition),
@@ -103,6 +124,7 @@ def submission_of(proposed: Sequence[ProposedVersion]) -> Submission:
         campaigns=located(VersionKind.CAMPAIGN, CampaignDefinition),
         ended=tuple(item for item in proposed if item.content is None),
     )
+    return submission, refused
 
 
 def read_shipped_files() -> Submission:

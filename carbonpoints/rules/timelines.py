@@ -107,12 +107,11 @@ def combine(held: HeldVersions) -> dict[str, Timeline[Combination | None]]:
     Raises RulesOverlap when two rules would decide on one act.
     """
     return {
-        code: _timeline(_for_behaviour(held, code))
-        for code in {item.version.code for item in held.behaviours}
+        code: _timeline(for_behaviour(held, code)) for code in {item.version.code for item in held.behaviours}
     }
 
 
-def _for_behaviour(held: HeldVersions, code: str) -> HeldVersions:
+def for_behaviour(held: HeldVersions, code: str) -> HeldVersions:
     """Return what has to do with one behaviour."""
     rules = [rule for rule in held.rules if rule.definition.behaviour == code]
     named = {factor for rule in rules for factor in rule.definition.factors}
@@ -128,16 +127,20 @@ def _for_behaviour(held: HeldVersions, code: str) -> HeldVersions:
 def _timeline(held: HeldVersions) -> Timeline[Combination | None]:
     bounds = {bound for version in held.versions for bound in version.valid if bound is not None}
     starts: list[datetime] = []
-    entries = [_combination(_BEGINNING, held)]
+    entries = [combination_at(_BEGINNING, held)]
     for instant in sorted(bounds):
-        entry = _combination(instant, held)
+        entry = combination_at(instant, held)
         if entry != entries[-1]:
             starts.append(instant)
             entries.append(entry)
     return Timeline(starts, entries)
 
 
-def _combination(instant: datetime, held: HeldVersions) -> Combination | None:
+def combination_at(instant: datetime, held: HeldVersions) -> Combination | None:
+    """Return what decides together on an act of that instant, of what has to do with one behaviour.
+
+    None where the behaviour is not known then. Raises RulesOverlap when two rules would decide.
+    """
     behaviour = next(iter(_holding(held.behaviours, instant)), None)
     if behaviour is None:
         return None

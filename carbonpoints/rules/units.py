@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, Never
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.language import (
     Expression,
     ExpressionError,
@@ -57,8 +58,17 @@ COUNTS = (
 )
 """Units that convert into nothing: what is counted, and masses and energies that are no plain mass or energy."""
 
+_PLAIN_NUMBER = Message("a plain number")
 _UNIT = re.compile(r"(?:1|[A-Za-z]\w*)(?:[*/][A-Za-z]\w*)*", re.ASCII)
-_SIGN_WORDS = {"+": "added", "-": "subtracted", "compare": "compared", "in": "compared", "not in": "compared"}
+_NOT_COMPARED = Message("%(one)s and %(other)s cannot be compared%(sizes)s")
+_NOT_COMBINED = Message("%(one)s and %(other)s cannot be combined%(sizes)s")
+_NOT_TOGETHER = {
+    "+": Message("%(one)s and %(other)s cannot be added%(sizes)s"),
+    "-": Message("%(one)s and %(other)s cannot be subtracted%(sizes)s"),
+    **dict.fromkeys(("compare", "in", "not in"), _NOT_COMPARED),
+}
+_NOT_NEEDED = Message("this gives %(one)s, but %(other)s is needed%(sizes)s")
+_NOT_PLAIN = Message("this has the unit %(one)s, but a plain number is needed%(sizes)s")
 
 
 @cache
@@ -95,11 +105,22 @@ def conversion_factor(from_unit: str, to_unit: str) -> Decimal:
     ratio = _ratio(_parsed(from_unit), _parsed(to_unit))
     if ratio is None:
         raise ValueError(
-            f"{_said(_parsed(from_unit))} and {_said(_parsed(to_unit))} measure different things"
+            Message(
+                "%(one)s and %(other)s measure different things",
+                one=_said(_parsed(from_unit)),
+                other=_said(_parsed(to_unit)),
+            )
         )
     factor = _exact(ratio)
     if factor is None:
-        raise ValueError(f"one {from_unit} is {ratio} {to_unit}, which is no exact decimal")
+        raise ValueError(
+            Message(
+                "one %(one)s is %(ratio)s %(other)s, which is no exact decimal",
+                one=from_unit,
+                ratio=ratio,
+                other=to_unit,
+            )
+        )
     return factor
 
 
@@ -118,7 +139,7 @@ def check_units(expression: Expression, variables: Mapping[str, Variable], expec
         return "" if unit is None else _written(unit)
     expected = _parsed(expected_unit)
     if unit is not None and unit != expected:
-        _mismatch(tree, f"this gives {_said(unit)}, but {_said(expected)} is needed", unit, expected)
+        _mismatch(tree, _NOT_NEEDED, unit, expected, one=_said(unit), other=_said(expected))
     return _written(expected)
 
 
@@ -143,7 +164,7 @@ class _Checker:
         try:
             return _parsed(self._variables[node.name].unit)
         except ValueError as error:
-            message = f"the unit of {node.name} is wrong: {error}"
+            message = Message("the unit of %(name)s is wrong: %(error)s", name=node.name, error=error.args[0])
             raise ExpressionError("unit_unknown", message, node.column, node.end_column) from None
 
 
@@ -154,8 +175,8 @@ def _same(node: Operation, units: Sequence[Any], operands: Sequence[Node] | None
         if known is None:
             known = unit
         elif unit is not None and unit != known:
-            done = _SIGN_WORDS.get(node.operation, "combined")
-            _mismatch(operand, f"{_said(known)} and {_said(unit)} cannot be {done}", unit, known)
+            template = _NOT_TOGETHER.get(node.operation, _NOT_COMBINED)
+            _mismatch(operand, template, unit, known, one=_said(known), other=_said(unit))
     return known
 
 
@@ -192,7 +213,7 @@ def _plain(node: Operation, units: Sequence[Any]) -> Any:
     """Every operand is a plain number or no number at all."""
     for operand, unit in zip(node.operands, units, strict=True):
         if unit is not None and unit != _PLAIN:
-            _mismatch(operand, f"this has the unit {_said(unit)}, but a plain number is needed", unit, _PLAIN)
+            _mismatch(operand, _NOT_PLAIN, unit, _PLAIN, one=_said(unit))
     return _PLAIN
 
 
@@ -211,10 +232,12 @@ _RULES: Mapping[str, Callable[[Operation, Sequence[Any]], Any]] = {
 def _parsed(text: str) -> Any:
     compact = text.replace(" ", "") or "1"
     if _UNIT.fullmatch(compact) is None:
-        raise ValueError(f"{text!r} is no unit: write names with * and /, as in g/person_km")
+        raise ValueError(
+            Message("%(text)s is no unit: write names with * and /, as in g/person_km", text=repr(text))
+        )
     for name in re.split(r"[*/]", compact):
         if name != "1" and name not in _NAMES:
-            raise ValueError(f"{name!r} is no unit that is known here")
+            raise ValueError(Message("%(name)s is no unit that is known here", name=repr(name)))
     return _registry().parse_units(compact)
 
 
@@ -231,7 +254,7 @@ def _written(unit: Any) -> str:
 
 
 def _said(unit: Any) -> str:
-    return _written(unit) or "a plain number"
+    return _written(unit) or _PLAIN_NUMBER
 
 
 def _ratio(unit: Any, other: Any) -> Fraction | None:
@@ -245,10 +268,11 @@ def _exact(ratio: Fraction) -> Decimal | None:
     return value if Fraction(value) == ratio else None
 
 
-def _mismatch(node: Node, message: str, unit: Any, other: Any) -> Never:
+def _mismatch(node: Node, template: Message, found: Any, wanted: Any, **words: object) -> Never:
     """Refuse, and name the factor where two units measure the same thing in different sizes."""
-    ratio = _ratio(unit, other)
+    large, small, ratio = found, wanted, _ratio(found, wanted)
     if ratio is not None and ratio < 1:
-        unit, other, ratio = other, unit, 1 / ratio
-    factor = "" if ratio is None else f" (1 {_said(unit)} is {_exact(ratio) or ratio} {_said(other)})"
-    raise ExpressionError("unit_mismatch", message + factor, node.column, node.end_column)
+        large, small, ratio = wanted, found, 1 / ratio
+    sizes = "" if ratio is None else f" (1 {_said(large)} = {_exact(ratio) or ratio} {_said(small)})"
+    message = Message(template, **words, sizes=sizes)
+    raise ExpressionError("unit_mismatch", message, node.column, node.end_column)

@@ -27,11 +27,11 @@ def factor(world: ChangeWorld, **changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "fields"),
     [
-        ({"expiry_months": "24"}, [("content.expiry_months", "wrong_definition")]),
-        ({"caps": [{"code": "x"}]}, [("content.caps.0.window", "wrong_definition")]),
+        ({"expiry_months": "24"}, [("content.expiry_months", "wrong_type")]),
+        ({"caps": [{"code": "x"}]}, [("content.caps.0.window", "required")]),
         (
             {"credits": None, "nonsense": 1},
-            [("content.nonsense", "wrong_definition"), ("content.credits", "wrong_definition")],
+            [("content.nonsense", "unknown_field"), ("content.credits", "wrong_type")],
         ),
         ({"code": "other"}, [("content.code", "other_code")]),
         ({"valid_from": "0001-01-01T00:00:00+08:00"}, [("valid_from", "out_of_range")]),
@@ -53,7 +53,7 @@ def test_wrong_content_is_refused_by_field_and_nothing_is_stored(
         ({"kind": "proposal"}, [("items.0.kind", "not_a_choice")]),
         ({"valid_from": "2026-06-16"}, [("items.0.valid_from", "wrong_format")]),
         ({"unknown": 1}, [("items.0.unknown", "unknown_field")]),
-        ({"valid_from": NOTICED, "valid_to": SOON}, [("items.0.content.valid_to", "wrong_definition")]),
+        ({"valid_from": NOTICED, "valid_to": SOON}, [("items.0.content.valid_to", "invalid")]),
         ({"content": {"a": json.loads("[" * 40 + "]" * 40)}}, [("items.0.content", "invalid")]),
     ],
 )
@@ -92,7 +92,7 @@ def test_checks_name_the_place_in_the_change_and_stand_in_its_way(world: ChangeW
     refused = world.step(draft, "submit", "lin")
     assert problem(refused) == (422, "evidence_failed")
     assert wrong_fields(refused) == [
-        ("items.0.content.baseline", "wrong_definition"),
+        ("items.0.content.baseline", "unit_mismatch"),
         ("evidence.static_checks", "failed"),
     ]
     assert world.look(draft).body == draft.body
@@ -120,7 +120,7 @@ def test_a_feed_profile_is_checked_and_needs_a_trial(world: ChangeWorld) -> None
     profile = next(as_content(one) for one in shipped_profiles() if one.code == "sample_bank_day")
     item = {"kind": "feed_profile", "code": "sample_bank_day", "content": profile}
     assert wrong_fields(world.draft(item | {"content": profile | {"delimiter": "x"}})) == [
-        ("items.0.content.delimiter", "wrong_definition")
+        ("items.0.content.delimiter", "not_a_choice")
     ]
     (evidence,) = seen(world.draft(item)).body["evidence"]
     assert [one["field"] for one in evidence["details"]["findings"]] == ["items.0.content.behaviour"]

@@ -13,6 +13,9 @@ from typing import Any
 from carbonpoints.core.roles import Role
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import load_shipped
+from carbonpoints.rules.workbook_routes import XLSX
+from carbonpoints.rules.workbook_tables import factor_sheet
+from carbonpoints.rules.workbooks import write_workbook
 
 OWNER, STRANGER, FOREIGNER = "OWNER", "STRANGER", "FOREIGNER"
 """Two customers of one bank and a customer of another."""
@@ -46,6 +49,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str | None = None
     uploads: bool = False
+    content: bytes | None = None
     names: bool = True
     before: tuple[str, ...] = ()
 
@@ -53,6 +57,8 @@ class Call:
         """Arguments of the test client."""
         if self.uploads:
             return {"data": {"file": (BytesIO(b"any file"), "day.csv")}}
+        if self.content is not None:
+            return {"data": self.content}
         return {"json": self.json} if self.json is not None else {}
 
 
@@ -144,6 +150,14 @@ CALLS: dict[str, Call] = {
     "feeds.post_file": Call(Role.CORE_BANKING, uploads=True),
     "feeds.get_job": Call(Role.CORE_BANKING),
     "feeds.get_refused": Call(Role.CORE_BANKING),
+    "simulation.simulate": Call(
+        Role.RULE_MAKER, {"behaviour": "non_cash_payment", "attributes": EVENT["data"]}, names=False
+    ),
+    "workbooks.get_factors": Call(Role.CUSTOMER, names=False),
+    "workbooks.get_samples": Call(Role.RULE_MAKER),
+    "workbooks.check": Call(
+        Role.RULE_MAKER, content=write_workbook({"factors": factor_sheet([])}), content_type=XLSX, names=False
+    ),
     "test_clock.read_clock": Call(Role.OPERATIONS, names=False),
     "test_clock.set_clock": Call(Role.OPERATIONS, {"fixed_at": "2026-06-15T12:00:00+08:00"}, names=False),
     "test_clock.release_clock": Call(Role.OPERATIONS, names=False),
@@ -153,6 +167,7 @@ PATHS: dict[str, dict[str, str]] = {
     "catalogue.get_factor": {"code": "BUS_EV_SZ"},
     "catalogue.get_behaviour": {"code": "bus_trip"},
     "catalogue.get_rule": {"code": "bus_trip"},
+    "workbooks.get_samples": {"code": "bus_trip"},
     "feeds.post_file": {"profile": "sample_bank_day"},
     "accounts.withdraw_consent": {"source": "payments"},
     "accounts.get_statement": {"period": "2026-06"},

@@ -20,8 +20,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from carbonpoints.rules.workbook_routes import XLSX
 from tests.architecture.calls import CALLS
 from tests.architecture.conftest import World
+
+schemathesis.serializer.alias(XLSX, "application/octet-stream")
 
 EXAMPLES = 12
 """For each operation."""

@@ -46,6 +46,13 @@ campaigns:
   stacking: exclusive
   caps:
   - {{code: new_riders_day, window: day, millicredits: 15000}}
+  samples:
+  - behaviour: bus_trip
+    attributes: {{distance_km: "5", ticket_reference: "T-1", fare_medium: qr}}
+    local_date: {day}
+    opened_on: {opened_on}
+    amount_millicredits: 500
+    bonus_millicredits: {bonus}
 """
 
 
@@ -54,9 +61,17 @@ def api(world: World, client: FlaskClient, settings: Settings) -> Api:
     return Api(client, settings)
 
 
-def ship_terms(world: World, folder: Path, segment: str = "days_since_opening < 365") -> None:
+def ship_terms(
+    world: World,
+    folder: Path,
+    segment: str = "days_since_opening < 365",
+    *,
+    opened_on: str = "2026-01-01",
+    day: str = "2026-06-15",
+    bonus: int = 10_000,
+) -> None:
     path = folder / "terms.yaml"
-    path.write_text(TERMS.format(segment=f'"{segment}"'), "utf-8")
+    path.write_text(TERMS.format(segment=f'"{segment}"', opened_on=opened_on, day=day, bonus=bonus), "utf-8")
     import_shipped(
         programme_id=world.programme_id,
         submission=read_files([path]),
@@ -120,7 +135,7 @@ def test_a_campaign_ends_with_its_window(api: Api, world: World, tmp_path: Path)
 
 
 def test_behaviours_use_a_shared_cap_together(api: Api, world: World, tmp_path: Path) -> None:
-    ship_terms(world, tmp_path, segment="weekday > 7")
+    ship_terms(world, tmp_path, segment="days_since_opening > 9000", opened_on="2000-01-01")
     items = [
         *(ride(f"B-{number}") for number in range(2)),
         *(event(f"M-{number}", "metro_trip", data=metro(number)) for number in range(2)),
@@ -138,12 +153,13 @@ def metro(number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("segment", "applies"),
-    [("days_since_opening < 365", True), ("days_since_opening >= 365", False), ("fare_medium == 'qr'", None)],
+    [("weekday == 1", True), ("weekday == 6", False), ("fare_medium == 'qr'", None)],
 )
 def test_customers_see_which_campaigns_are_meant_for_them(
     api: Api, world: World, tmp_path: Path, segment: str, *, applies: bool | None
 ) -> None:
-    ship_terms(world, tmp_path, segment=segment.replace("'", '\\"'))
+    day = "2026-06-13" if segment == "weekday == 6" else "2026-06-15"
+    ship_terms(world, tmp_path, segment=segment.replace("'", '\\"'), day=day)
     (running,) = tasks(api)["bus_trip"]["campaigns"]
     assert (running["code"], running["applies"]) == ("new_riders", applies)
     assert running["text_zh"] == "开户第一年内每次乘车另加10个积分。"
@@ -155,6 +171,21 @@ def test_a_campaign_without_a_segment_is_for_everybody(api: Api, world: World, t
     ship_terms(world, tmp_path, segment="")
     (running,) = tasks(api)["bus_trip"]["campaigns"]
     assert (running["segment"], running["applies"]) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("bonus", "opened_on", "said"),
+    [
+        (9_999, "2026-01-01", ["the campaign gives 10000 millicredits, the sample says 9999"]),
+        (0, "2020-01-01", ["at least one sample must yield something"]),
+    ],
+)
+def test_a_campaign_whose_samples_say_something_else_is_refused(
+    world: World, tmp_path: Path, bonus: int, opened_on: str, said: list[str]
+) -> None:
+    with pytest.raises(DefinitionError) as refused:
+        ship_terms(world, tmp_path, bonus=bonus, opened_on=opened_on)
+    assert [problem.message for problem in refused.value.problems] == said
 
 
 def test_a_segment_that_asks_for_more_is_refused_with_its_line(world: World, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_an_erased_event_keeps_its_result_and_its_versions_and_loses_its_arithme
     assert (kept["inputs_state"], kept["inputs"]["data"]) == ("kept", ride)
     assert (kept["estimate_mg"], [formula.name for formula in kept["formulas"]]) == (
         134_500,
-        ["baseline", "project", "leakage"],
+        ["baseline", "project", "leakage", "estimate"],
     )
     lost = {"inputs_state": "erased", "inputs": None, "estimate_mg": None, "formulas": ()}
     assert erased == kept | lost

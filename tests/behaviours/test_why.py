@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from math import floor
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,19 +16,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.explaining import explain
 from carbonpoints.behaviours.sentences import NOTHING, PROBLEMS, UNDECIDED
 from carbonpoints.core.config import Settings
 from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.roles import Role
 from carbonpoints.core.sentences import CAVEAT
-from carbonpoints.ledger.queries import StoredDecision
-from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.definitions import RuleDefinition
 from tests.behaviours.api import BANK, RIDE, TRANSIT, Api, body, ends, event, refusal, ride
 from tests.behaviours.world import NOW, World, payment, shipped
-from tests.rules.engine_world import FACTOR_G_PER_KM, PLAIN, cap, condition, counter, pays
-from tests.rules.engine_world import RIDE as RIDES
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
@@ -52,12 +46,12 @@ def rebuilt(why: dict[str, Any]) -> tuple[int, int]:
     for name, value in why["inputs"]["data"].items():
         is_number = isinstance(value, str) and re.fullmatch(r"-?[0-9.]+", value)
         names[name] = Fraction(value) if is_number else value
-    grams = {formula["name"]: value_of(formula["expression"], names) for formula in why["formulas"]}
     for formula in why["formulas"]:
-        assert Fraction(formula["result_g"]) == grams[formula["name"]]
+        grams = names[formula["name"]] = value_of(formula["expression"], names)
+        assert Fraction(formula["result_g"]) == grams
         if formula["steps"]:
             assert formula["steps"][-1] == {"text": formula["expression"], "value": formula["result_g"]}
-    mg = floor(max(Fraction(0), grams["baseline"] - grams["project"] - grams["leakage"]) * 1000)
+    mg = floor(names["estimate"] * 1000)
     rule = why["rule"]
     return mg, floor(mg * Fraction(rule["millicredits_per_mg"])) + rule["grant_millicredits"]
 
@@ -144,6 +138,16 @@ def test_an_award_says_all_there_is_to_say(api: Api, world: World) -> None:
             },
             {"name": "project", **nothing},
             {"name": "leakage", **nothing},
+            {
+                "name": "estimate",
+                "expression": "max(0, baseline - project - leakage)",
+                "steps": [
+                    {"text": "baseline - project", "value": "86.5373"},
+                    {"text": "baseline - project - leakage", "value": "86.5373"},
+                    {"text": "max(0, baseline - project - leakage)", "value": "86.5373"},
+                ],
+                "result_g": "86.5373",
+            },
         ],
         "estimate_mg": 86_537,
         "cut_by": None,
@@ -265,95 +269,6 @@ def test_every_way_to_earn_nothing_has_its_sentences() -> None:
     for sentence in (*NOTHING.values(), *PROBLEMS.values(), *UNDECIDED.values()):
         assert sentence.en.isascii()
         assert CHINESE.search(sentence.zh)
-
-
-# Rules that the shipped ones do not show, without a database
-
-
-def explained(
-    trace: dict[str, Any], data: dict[str, str | bool], disposition: Disposition, **rule: Any
-) -> Any:
-    definition = replace(PLAIN, **rule)
-    factor = SimpleNamespace(value=FACTOR_G_PER_KM, version_id=1, definition=None)
-    pinned = PinnedRule(
-        pin_id=1,
-        behaviour=RIDES,
-        behaviour_version_id=1,
-        rule=definition,
-        rule_version_id=1,
-        rule_version_no=1,
-        factors=cast("Any", {"BUS": factor}),
-        shared_caps=(),
-        campaigns=(),
-        problem=None,
-    )
-    assert pinned.compiled is not None
-    decision = cast(
-        "StoredDecision",
-        SimpleNamespace(
-            disposition=disposition,
-            trace=trace,
-            local_date=NOW.date(),
-            reduction_mg=0,
-            amount_millicredits=0,
-        ),
-    )
-    return explain(
-        decision,
-        pinned=pinned,
-        compiled=pinned.compiled,
-        values=pinned.compiled.values(data),
-        inputs={"data": data},
-        expires_on=None,
-    )
-
-
-CONDITIONS = (condition("few", "rides < 1"), condition("paid", "paid"), condition("far", "km > 2"))
-COUNTERS = {"rides": counter("count", "day")}
-
-
-@pytest.mark.parametrize(
-    ("reason", "data", "held"),
-    [
-        ("paid", {"km": "1", "paid": False}, {"paid": False, "far": None, "few": None}),
-        ("far", {"km": "1"}, {"paid": True, "far": False, "few": None}),
-        ("few", {"km": "3"}, {"paid": True, "far": True, "few": False}),
-        ("not_computable", {"km": "3"}, {"paid": None, "far": None, "few": None}),
-    ],
-)
-def test_conditions_are_shown_in_the_order_in_which_they_are_judged(
-    reason: str, data: dict[str, str | bool], held: dict[str, bool | None]
-) -> None:
-    found = explained(
-        {"reason": reason}, data, Disposition.INELIGIBLE, eligibility=CONDITIONS, counters=COUNTERS
-    )
-    assert {one.code: one.holds for one in found.conditions} == held
-    assert [one.code for one in found.conditions] == list(held)
-
-
-def test_a_formula_without_a_value_says_so_where_it_stands() -> None:
-    found = explained(
-        {"reason": "not_computable"}, {"km": "1"}, Disposition.INELIGIBLE, baseline="BUS / (km - 1)"
-    )
-    assert (found.estimate_mg, found.formulas[0].result_g) == (0, None)
-    assert [step.text for step in found.formulas[0].steps] == ["this divides by zero"]
-    assert found.sentence.en.endswith("its rule could not be computed from what was reported.")
-
-
-def test_an_award_of_nothing_says_that_the_rule_gives_nothing() -> None:
-    found = explained({"reason": "nothing_earned"}, {"km": "1"}, Disposition.INELIGIBLE, project="km * BUS")
-    assert found.sentence.zh.endswith("未获得积分:规则对其不给予积分。")
-
-
-def test_a_cap_per_event_is_shown_with_its_window() -> None:
-    found = explained(
-        {"cap": "event_mg", "left": 5},
-        {"km": "1"},
-        Disposition.PARTLY_CREDITED,
-        caps=(cap("event", mg=5),),
-        credits=pays("1"),
-    )
-    assert (found.cap, found.cap_left) == ("event_mg", 5)
 
 
 # Who may see it

@@ -154,6 +154,7 @@ def campaigns(draw: st.DrawFn) -> list[CampaignDefinition]:
                 priority=draw(st.integers(0, 2)),
                 stacking=stacking,
                 ceiling_millicredits=draw(st.integers(1, 3_000)) if stacking == "additive" else None,
+                samples=(),
                 caps=(CampaignCapDefinition(code="own", window=own[0], millicredits=own[1]),) if own else (),
             )
         )

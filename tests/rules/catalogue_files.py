@@ -69,6 +69,11 @@ RULE = """rule:
   - attributes: {{distance_km: "2", ticket: T1}}
     reduction_mg: {sample_mg}
     millicredits: {sample_mg}
+  methodology:
+    {{applicability_en: A, applicability_zh: 甲, additionality_en: A, additionality_zh: 甲, baseline_scenario_en: A,
+    baseline_scenario_zh: 甲, leakage_en: A, leakage_zh: 甲, uncertainty_en: A, uncertainty_zh: 甲,
+    double_counting_en: A, double_counting_zh: 甲, author: A, document: A,
+    monitoring: [{{data: [distance_km, ticket], source_en: A, source_zh: 甲}}]}}
 """
 
 Y2024 = "2024-01-01T00:00:00+08:00"

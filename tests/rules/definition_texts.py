@@ -47,6 +47,23 @@ rule:
   title_zh: 公交
   basis_en: Basis
   basis_zh: 依据
+  methodology:
+    applicability_en: A
+    applicability_zh: 甲
+    additionality_en: A
+    additionality_zh: 甲
+    baseline_scenario_en: A
+    baseline_scenario_zh: 甲
+    leakage_en: A
+    leakage_zh: 甲
+    uncertainty_en: A
+    uncertainty_zh: 甲
+    double_counting_en: A
+    double_counting_zh: 甲
+    monitoring:
+    - {data: [distance_km, ticket], source_en: A, source_zh: 甲}
+    author: A
+    document: A
   valid_from: "2024-01-01T00:00:00+08:00"
   valid_to: "2025-01-01T00:00:00+08:00"
   factors: [BUS]

@@ -33,6 +33,7 @@ def campaign(code: str, **changes: Any) -> CampaignDefinition:
         valid_to=TO,
         priority=0,
         stacking="exclusive",
+        samples=(),
     )
     return replace(plain, **changes)
 

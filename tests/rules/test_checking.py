@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from carbonpoints.rules.checking import Finding, check_rule, factors_on
+from carbonpoints.rules.checking import check_rule
 from carbonpoints.rules.definitions import (
     CapDefinition,
     ConditionDefinition,
@@ -17,6 +17,8 @@ from carbonpoints.rules.definitions import (
     CreditsDefinition,
     SampleDefinition,
 )
+from carbonpoints.rules.factor_checking import factors_on
+from carbonpoints.rules.findings import Finding
 from carbonpoints.rules.parsing import parse_behaviour_file, parse_factors
 from carbonpoints.rules.shipped import dated_copy
 from tests.rules.definition_texts import BEHAVIOUR, FACTOR
@@ -190,6 +192,27 @@ def test_a_factor_for_credits_only_carries_no_reduction():
     assert [each.code for each in findings] == ["factor_use"]
 
 
+def monitored(*names: str) -> dict[str, Any]:
+    assert RULE.methodology is not None
+    (part,) = RULE.methodology.monitoring
+    return {"methodology": replace(RULE.methodology, monitoring=(replace(part, data=names),))}
+
+
+def test_what_a_formula_computes_with_has_a_source_and_what_has_one_is_an_attribute():
+    (finding,) = check_rule(replace(RULE, **monitored("ticket")), BUS_TRIP, [BUS])
+    message = "a formula uses distance_km, and its source is not named"
+    assert finding == Finding("methodology.monitoring", 0, "not_monitored", message)
+    (finding,) = check_rule(replace(RULE, **monitored("distance_km", "mood")), BUS_TRIP, [BUS])
+    assert finding == Finding("methodology.monitoring.0.data", 0, "unknown_attribute", "mood is no attribute")
+    assert check_rule(replace(RULE, methodology=None), BUS_TRIP, [BUS]) == []  # From before it was asked for.
+
+
+def test_formulas_that_are_too_long_together_are_refused_and_no_crash():
+    long = " + ".join(["distance_km * BUS"] * 28)
+    (finding,) = check_rule(replace(RULE, baseline=long, project=long), BUS_TRIP, [BUS])
+    assert (finding.field, finding.code) == ("baseline", "too_long")
+
+
 def sample(**changes: Any) -> SampleDefinition:
     return replace(RULE.samples[0], **changes)
 
@@ -199,41 +222,37 @@ def sample(**changes: Any) -> SampleDefinition:
     [
         (
             sample(attributes={**RULE.samples[0].attributes, "seat": "1"}),
-            ("sample_inputs", "seat: This behaviour has no such attribute."),
+            [(".attributes.seat", "sample_inputs", "This behaviour has no such attribute.")],
         ),
         (
             sample(attributes={"distance_km": "5", "ticket": "t"}),
-            ("sample_inputs", "started_at: A value is needed.; ended_at: A value is needed."),
+            [
+                (".attributes.started_at", "sample_inputs", "A value is needed."),
+                (".attributes.ended_at", "sample_inputs", "A value is needed."),
+            ],
         ),
         (
-            sample(attributes={**RULE.samples[0].attributes, "distance_km": "5 km"}),
-            (
-                "sample_inputs",
-                "distance_km: Expected a decimal number as text, such as 12.50, or a whole number.",
-            ),
+            sample(attributes={**RULE.samples[0].attributes, "distance_km": "61"}),
+            [(".attributes.distance_km", "sample_inputs", "The most that is accepted is 60.")],
         ),
-        (
-            sample(attributes={**RULE.samples[0].attributes, "paid": 1}),
-            ("sample_inputs", "paid: Expected true or false."),
-        ),
-        (
-            sample(attributes={**RULE.samples[0].attributes, "started_at": "noon"}),
-            (
-                "sample_inputs",
-                "started_at: Expected a time with its offset, such as 2024-05-01T12:00:00+08:00.",
-            ),
-        ),
-        (sample(counters={"rides": 1}), ("sample_inputs", "rides is no counter")),
+        (sample(counters={"rides": 1}), [(".counters.rides", "sample_inputs", "rides is no counter")]),
         (
             sample(attributes={**RULE.samples[0].attributes, "paid": False}),
-            ("sample_differs", "the rule gives paid, the sample says 134500 mg and 67257 millicredits"),
+            [
+                (
+                    "",
+                    "sample_differs",
+                    "the rule gives paid, the sample says 134500 mg and 67257 millicredits",
+                )
+            ],
         ),
     ],
-    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+    ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )
-def test_a_wrong_sample_is_found_out(wrong: SampleDefinition, expected: tuple[str, str]):
-    (finding,) = check_rule(replace(RULE, samples=(wrong,)), BUS_TRIP, [BUS])
-    assert (finding.field, finding.column, finding.code, finding.message) == ("samples.0", 0, *expected)
+def test_a_wrong_sample_is_found_out(wrong: SampleDefinition, expected: list[tuple[str, str, str]]):
+    assert check_rule(replace(RULE, samples=(wrong,)), BUS_TRIP, [BUS]) == [
+        Finding(f"samples.0{field}", 0, code, message) for field, code, message in expected
+    ]
 
 
 def test_a_sample_that_yields_nothing_is_refused_even_if_the_rule_agrees():

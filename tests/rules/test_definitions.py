@@ -270,32 +270,32 @@ def test_a_behaviour_may_come_without_a_rule():
         ([("[started_at, ended_at]", "[started_at, ticket]")], (19, "behaviour.claim.interval.1")),
         ([("behaviour: bus_trip", "behaviour: metro_trip")], (23, "rule.behaviour")),
         ([("rule:\n  code: bus_trip", "rule:\n  code: 1bus")], (22, "rule.code")),
-        ([("2024-01-01T00:00:00+08:00", "2024-01-01T00:00:00")], (28, "rule.valid_from")),
-        ([("2025-01-01T00:00:00+08:00", "2024-01-01T00:00:00+08:00")], (29, "rule.valid_to")),
-        ([("factors: [BUS]", "factors: [BUS, BUS]")], (30, "rule.factors")),
-        ([("    trips_today: {", "    Trips: {")], (32, "rule.counters.Trips")),
-        ([("measure: count", "measure: average")], (32, "rule.counters.trips_today.measure")),
-        ([("window: day}", "window: week}")], (32, "rule.counters.trips_today.window")),
+        ([("2024-01-01T00:00:00+08:00", "2024-01-01T00:00:00")], (45, "rule.valid_from")),
+        ([("2025-01-01T00:00:00+08:00", "2024-01-01T00:00:00+08:00")], (46, "rule.valid_to")),
+        ([("factors: [BUS]", "factors: [BUS, BUS]")], (47, "rule.factors")),
+        ([("    trips_today: {", "    Trips: {")], (49, "rule.counters.Trips")),
+        ([("measure: count", "measure: average")], (49, "rule.counters.trips_today.measure")),
+        ([("window: day}", "window: week}")], (49, "rule.counters.trips_today.window")),
         (
             [("measure: count, window: day", 'measure: "distinct:line", window: day, per: ticket')],
-            (32, "rule.counters.trips_today.per"),
+            (49, "rule.counters.trips_today.per"),
         ),
-        ([("code: few", "code: paid")], (33, "rule.eligibility")),
-        ([("code: few", "code: Few")], (35, "rule.eligibility.1.code")),
-        ([("purpose: reduction", "purpose: profit")], (39, "rule.purpose")),
-        ([('per_mg: "0.5"', 'per_mg: "-0.5"')], (40, "rule.credits.millicredits_per_mg")),
-        ([("grant_millicredits: 7", "grant_millicredits: -1")], (40, "rule.credits.grant_millicredits")),
+        ([("code: few", "code: paid")], (50, "rule.eligibility")),
+        ([("code: few", "code: Few")], (52, "rule.eligibility.1.code")),
+        ([("purpose: reduction", "purpose: profit")], (56, "rule.purpose")),
+        ([('per_mg: "0.5"', 'per_mg: "-0.5"')], (57, "rule.credits.millicredits_per_mg")),
+        ([("grant_millicredits: 7", "grant_millicredits: -1")], (57, "rule.credits.grant_millicredits")),
         (
             [("grant_millicredits: 7", "grant_millicredits: 9223372036854775808")],
-            (40, "rule.credits.grant_millicredits"),
+            (57, "rule.credits.grant_millicredits"),
         ),
-        ([("window: day, count: 6", "window: day")], (42, "rule.caps.0")),
-        ([("window: day, count: 6", "window: event, count: 6")], (42, "rule.caps.0.count")),
-        ([("window: day, count: 6", "window: day, mg: 0")], (42, "rule.caps.0.mg")),
-        ([("window: day, count: 6", "window: week, count: 6")], (42, "rule.caps.0.window")),
-        ([("expiry_months: 24", "expiry_months: 0")], (43, "rule.expiry_months")),
-        ([("expiry_months: 24", "expiry_months: 24\n  pending_days: -1")], (44, "rule.pending_days")),
-        ([("reduction_mg: 134500", "reduction_mg: 134500.0")], (47, "rule.samples.0.reduction_mg")),
+        ([("window: day, count: 6", "window: day")], (59, "rule.caps.0")),
+        ([("window: day, count: 6", "window: event, count: 6")], (59, "rule.caps.0.count")),
+        ([("window: day, count: 6", "window: day, mg: 0")], (59, "rule.caps.0.mg")),
+        ([("window: day, count: 6", "window: week, count: 6")], (59, "rule.caps.0.window")),
+        ([("expiry_months: 24", "expiry_months: 0")], (60, "rule.expiry_months")),
+        ([("expiry_months: 24", "expiry_months: 24\n  pending_days: -1")], (61, "rule.pending_days")),
+        ([("reduction_mg: 134500", "reduction_mg: 134500.0")], (64, "rule.samples.0.reduction_mg")),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else "",
 )
@@ -308,14 +308,14 @@ def test_a_rule_needs_a_sample():
     samples = BEHAVIOUR[BEHAVIOUR.index("  samples:\n") :]
     text = BEHAVIOUR.replace(samples, "  samples: []\n")
     message = "must hold at least one: an event and what the rule gives for it"
-    assert problems_of(parse_behaviour_file, text) == [(44, "rule.samples", message)]
+    assert problems_of(parse_behaviour_file, text) == [(61, "rule.samples", message)]
 
 
 def test_a_rule_may_stand_in_a_file_of_its_own():
     text = BEHAVIOUR[BEHAVIOUR.index("rule:") :]
     assert parse_rule(text, "file.yaml") == parse_behaviour_file(BEHAVIOUR, "file.yaml")[1]
     assert problems_of(parse_rule, text.replace("expiry_months: 24", "expiry_months: 0"))[0][:2] == (
-        23,
+        40,
         "rule.expiry_months",
     )
 

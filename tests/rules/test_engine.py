@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from carbonpoints.rules.definitions import UncertaintyDefinition
 from carbonpoints.rules.engine import AWARD_MAX, Outcome
 from carbonpoints.rules.usage import UsageBook, UsageRow, read_tallies
 from tests.rules.engine_world import DAY, cap, compiled, condition, counter, pays, settle
@@ -49,6 +51,27 @@ def test_project_and_leakage_are_taken_off_before_rounding_and_never_below_zero(
     rule = compiled(project="km * 0.0005", leakage="km * 0.0004", baseline="km * 0.0019")
     assert settle(rule, {"km": "1"}).reduction_mg == 1
     assert settle(compiled(project="km * BUS + 1"), {"km": "1"}).reduction_mg == 0
+
+
+def test_of_a_range_the_lower_bound_counts_for_milligrams_credits_and_caps():
+    # 3.217 km x 26.9 g/km = 86.5373 g, of which 87.5 % are 75.7201375 g
+    uncertainty = UncertaintyDefinition(below_percent=Decimal("12.5"), above_percent=Decimal(20))
+    rule = compiled(uncertainty=uncertainty)
+    assert settle(rule, {"km": "3.217"}) == Outcome(None, 75_720, 75_720, None, None)
+    capped = compiled(uncertainty=uncertainty, caps=(cap("day", mg=75_719),))
+    assert settle(capped, {"km": "3.217"})[1:4] == (75_719, 75_719, "day_mg")
+    only_above = compiled(uncertainty=replace(uncertainty, below_percent=Decimal(0)))
+    assert settle(only_above, {"km": "3.217"}).reduction_mg == 86_537
+    nothing_sure = compiled(uncertainty=replace(uncertainty, below_percent=Decimal(100)))
+    assert settle(nothing_sure, {"km": "3.217"}).reason == "nothing_earned"
+
+
+def test_the_lower_bound_is_exact():
+    share = UncertaintyDefinition(
+        below_percent=Decimal("66.66666666666666666666666666666667"), above_percent=Decimal(0)
+    )
+    # A third short of 34 digits of 3 mg is less than one.
+    assert settle(compiled(baseline="km", uncertainty=share), {"km": "0.003"}).reason == "nothing_earned"
 
 
 @pytest.mark.parametrize("number", ["0.0000001", "0.000000000", "0.000000123456"])

@@ -94,8 +94,30 @@ def test_a_rule_says_what_is_a_parameter_and_what_an_estimate(rule: RuleDefiniti
 
 
 @each_rule
+def test_a_rule_says_in_both_languages_why_its_figures_may_be_believed(rule: RuleDefinition):
+    methodology = rule.methodology
+    assert methodology is not None
+    english = [text for name, text in as_content(methodology).items() if name.endswith("_en")]
+    chinese = [text for name, text in as_content(methodology).items() if name.endswith("_zh")]
+    for monitored in methodology.monitoring:
+        english.append(monitored.source_en)
+        chinese.append(monitored.source_zh)
+    assert len(english) == len(chinese) > len(methodology.monitoring)
+    assert all(text.isascii() for text in english)
+    assert all(CHINESE.search(text) for text in chinese)
+    known = {name for monitored in methodology.monitoring for name in monitored.data}
+    assert known == BEHAVIOURS[rule.behaviour].attributes.keys()
+
+
+@each_rule
 def test_no_chinese_sentence_is_broken_by_a_line_end(rule: RuleDefinition):
-    for text in (rule.title_zh, rule.basis_zh, *(condition.text_zh for condition in rule.eligibility)):
+    words = [text for name, text in as_content(rule.methodology).items() if name.endswith("_zh")]
+    for text in (
+        rule.title_zh,
+        rule.basis_zh,
+        *(condition.text_zh for condition in rule.eligibility),
+        *words,
+    ):
         assert re.search(r"[^\x00-\x7f] [^\x00-\x7f]", text) is None
 
 

@@ -72,8 +72,8 @@ def test_the_unit_of_a_formula(source: str, unit: str) -> None:
     ("source", "expected", "sentence", "end_column"),
     [
         ("distance_km + weight", None, "column 15: km and kg cannot be added", 21),
-        ("distance_km - stairs_m", None, "column 15: km and m cannot be subtracted (1 km is 1000 m)", 23),
-        ("stairs_m + distance_km", None, "column 12: m and km cannot be added (1 km is 1000 m)", 23),
+        ("distance_km - stairs_m", None, "column 15: km and m cannot be subtracted (1 km = 1000 m)", 23),
+        ("stairs_m + distance_km", None, "column 12: m and km cannot be added (1 km = 1000 m)", 23),
         ("distance_km + 1", None, "column 15: km and a plain number cannot be added", 16),
         ("1 + distance_km", None, "column 5: a plain number and km cannot be added", 16),
         ("max(0, rides, sheets)", None, "column 15: ride and sheet cannot be combined", 21),
@@ -83,11 +83,11 @@ def test_the_unit_of_a_formula(source: str, unit: str) -> None:
         (
             "estimate is None or estimate == weight",
             None,
-            "column 33: g and kg cannot be compared (1 kg is 1000 g)",
+            "column 33: g and kg cannot be compared (1 kg = 1000 g)",
             39,
         ),
         ("weight if share > 1 else distance_km", None, "column 26: kg and km cannot be combined", 37),
-        ("coalesce(estimate, weight)", None, "column 20: g and kg cannot be combined (1 kg is 1000 g)", 26),
+        ("coalesce(estimate, weight)", None, "column 20: g and kg cannot be combined (1 kg = 1000 g)", 26),
         (
             "round_half_up(weight, rides)",
             None,
@@ -100,7 +100,7 @@ def test_the_unit_of_a_formula(source: str, unit: str) -> None:
             "column 20: this has the unit sheet, but a plain number is needed",
             26,
         ),
-        ("energy * GRID", "g", "column 1: this gives kg, but g is needed (1 kg is 1000 g)", 14),
+        ("energy * GRID", "g", "column 1: this gives kg, but g is needed (1 kg = 1000 g)", 14),
         ("distance_km * BUS", "g", "column 1: this gives g*km/person_km, but g is needed", 18),
         ("5", "g", "column 1: this gives a plain number, but g is needed", 2),
         ("rides / sheets", "", "column 1: this gives ride/sheet, but a plain number is needed", 15),

@@ -9,9 +9,19 @@ variable or lookup may have no value (None): `given(x)`, `x is None`, `coalesce(
 of `a if c else b` accept that, everything else answers with an EvaluationError that names the column.
 """
 
+from carbonpoints.rules.language.analysis import Analysis, Facts
 from carbonpoints.rules.language.errors import EvaluationError, ExpressionError, LanguageError
 from carbonpoints.rules.language.expression import Expression, Step, Tables, Value, compile_expression
 from carbonpoints.rules.language.functions import CONTEXT, FAILURES, FUNCTIONS, Function
+from carbonpoints.rules.language.possible import (
+    LARGEST,
+    SMALLEST,
+    Possible,
+    anything,
+    chosen,
+    either,
+    numbers,
+)
 from carbonpoints.rules.language.tree import (
     VALUE_TYPES,
     Literal,
@@ -26,20 +36,29 @@ __all__ = [
     "CONTEXT",
     "FAILURES",
     "FUNCTIONS",
+    "LARGEST",
+    "SMALLEST",
     "VALUE_TYPES",
+    "Analysis",
     "EvaluationError",
     "Expression",
     "ExpressionError",
+    "Facts",
     "Function",
     "LanguageError",
     "Literal",
     "Node",
     "Operation",
+    "Possible",
     "Reference",
     "Step",
     "Tables",
     "Value",
     "ValueType",
     "Variable",
+    "anything",
+    "chosen",
     "compile_expression",
+    "either",
+    "numbers",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from carbonpoints.core.errors import Message
+
 
 class LanguageError(ValueError):
     """Something is wrong in the columns `column` (1-based) up to, not including, `end_column` of the source.
 
     `code` is stable and machine-readable, `message` a sentence without the column, `str()` the sentence
-    with it: "column 15: km and g cannot be added".
+    with it: "column 15: km and g cannot be added". The sentence of an ExpressionError is a Message.
     """
 
     def __init__(self, code: str, message: str, column: int, end_column: int) -> None:
@@ -23,6 +25,10 @@ class LanguageError(ValueError):
 
 class ExpressionError(LanguageError):
     """The expression is refused: it cannot be read, or its types or units do not fit."""
+
+    def __init__(self, code: str, message: Message, column: int, end_column: int) -> None:
+        super().__init__(code, message, column, end_column)
+        self.message: Message = message
 
 
 class EvaluationError(LanguageError):

@@ -9,6 +9,7 @@ from decimal import Decimal, Overflow
 from types import MappingProxyType
 from typing import Any
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.language.errors import EvaluationError, ExpressionError
 from carbonpoints.rules.language.functions import FAILURES, Missing, Refused
 from carbonpoints.rules.language.generator import Generator, namespace, walk
@@ -139,12 +140,12 @@ def compile_expression(
     """
     tree = read(source, variables, tables)
     if expects is not None and tree.type != expects:
-        raise ExpressionError(
-            "wrong_result",
-            f"this gives {TYPE_WORDS[tree.type]}, but {TYPE_WORDS[expects]} is needed",
-            tree.column,
-            tree.end_column,
+        message = Message(
+            "this gives %(one)s, but %(other)s is needed",
+            one=TYPE_WORDS[tree.type],
+            other=TYPE_WORDS[expects],
         )
+        raise ExpressionError("wrong_result", message, tree.column, tree.end_column)
     parts = tuple(walk(tree))
     lookups = (part for part in parts if isinstance(part, Operation) and part.operation == "lookup")
     return Expression(

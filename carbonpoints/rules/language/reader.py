@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Never
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.language.errors import ExpressionError
 from carbonpoints.rules.language.functions import DIGITS, FUNCTIONS
 from carbonpoints.rules.language.scanner import scan
@@ -22,12 +23,12 @@ LENGTH_MAX = 1000
 DEPTH_MAX = 32
 PARTS_MAX = 300
 
-TYPE_WORDS: Mapping[ValueType, str] = {
-    "number": "a number",
-    "text": "a text",
-    "flag": "true or false",
-    "date": "a date",
-    "instant": "an instant",
+TYPE_WORDS: Mapping[ValueType, Message] = {
+    "number": Message("a number"),
+    "text": Message("a text"),
+    "flag": Message("true or false"),
+    "date": Message("a date"),
+    "instant": Message("an instant"),
 }
 _ARITHMETIC: Mapping[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _UNARY: Mapping[type[ast.unaryop], tuple[str, ValueType]] = {
@@ -42,11 +43,10 @@ _ORDERED: Collection[ValueType] = ("number", "date", "instant")
 def read(source: str, variables: Mapping[str, Variable], tables: Mapping[str, ValueType]) -> Node:
     """Return the checked tree of `source`; raises ExpressionError with the first thing that is wrong."""
     if len(source) > LENGTH_MAX:
-        raise ExpressionError(
-            "too_long", f"an expression has at most {LENGTH_MAX} characters", LENGTH_MAX + 1, len(source) + 1
-        )
+        message = Message("an expression has at most %(most)s characters", most=LENGTH_MAX)
+        raise ExpressionError("too_long", message, LENGTH_MAX + 1, len(source) + 1)
     if not source.strip():
-        raise ExpressionError("empty", "the expression is empty", 1, len(source) + 1)
+        raise ExpressionError("empty", Message("the expression is empty"), 1, len(source) + 1)
     scan(source)
     return _Reader(source, variables, tables).tree()
 
@@ -79,10 +79,10 @@ class _Reader:
             return ast.parse(self._line, mode="eval").body
         except SyntaxError as error:
             column = self._margin + min(max(error.offset or 1, 1), len(self._line))
-            message = "the expression cannot be understood from here on"
+            message = Message("the expression cannot be understood from here on")
             raise ExpressionError("syntax", message, column, len(self._source) + 1) from None
         except (ValueError, RecursionError, MemoryError):
-            message = "the expression cannot be read"
+            message = Message("the expression cannot be read")
             raise ExpressionError("syntax", message, 1, len(self._source) + 1) from None
 
     def _column(self, byte: int | None) -> int:
@@ -91,16 +91,18 @@ class _Reader:
     def _place(self, node: ast.expr) -> tuple[int, int]:
         return self._column(node.col_offset), self._column(node.end_col_offset)
 
-    def _refuse(self, node: ast.expr, code: str, message: str) -> Never:
+    def _refuse(self, node: ast.expr, code: str, message: Message) -> Never:
         raise ExpressionError(code, message, *self._place(node))
 
     def _node(self, node: ast.expr) -> Node:
         self._parts += 1
         self._depth += 1
         if self._parts > PARTS_MAX:
-            self._refuse(node, "too_many_parts", f"an expression has at most {PARTS_MAX} parts")
+            self._refuse(
+                node, "too_many_parts", Message("an expression has at most %(most)s parts", most=PARTS_MAX)
+            )
         if self._depth > DEPTH_MAX:
-            self._refuse(node, "too_deep", f"parts are nested at most {DEPTH_MAX} deep")
+            self._refuse(node, "too_deep", Message("parts are nested at most %(most)s deep", most=DEPTH_MAX))
         result = self._dispatched(node)
         self._depth -= 1
         return result
@@ -125,7 +127,7 @@ class _Reader:
             case ast.Call():
                 result = self._call(node)
             case _:
-                self._refuse(node, "not_allowed", "this cannot be used in an expression")
+                self._refuse(node, "not_allowed", Message("this cannot be used in an expression"))
         return result
 
     def _typed(self, node: ast.expr, type_: ValueType) -> Node:
@@ -134,7 +136,11 @@ class _Reader:
             self._refuse(
                 node,
                 "type_mismatch",
-                f"{TYPE_WORDS[type_]} is needed here, this is {TYPE_WORDS[result.type]}",
+                Message(
+                    "%(wanted)s is needed here, this is %(found)s",
+                    wanted=TYPE_WORDS[type_],
+                    found=TYPE_WORDS[result.type],
+                ),
             )
         return result
 
@@ -167,13 +173,13 @@ class _Reader:
         if isinstance(node.value, str | bytes):
             # Neighbouring texts, which Python joins, and prefixed ones are not what they look like.
             if node.value != written[1:-1]:
-                self._refuse(node, "literal", "write one text between two quotation marks")
+                self._refuse(node, "literal", Message("write one text between two quotation marks"))
             return Literal(value=written[1:-1], type="text", column=column, end_column=end_column)
         if node.value is None:
-            self._refuse(node, "not_allowed", "None only stands after is or is not")
+            self._refuse(node, "not_allowed", Message("None only stands after is or is not"))
         value = Decimal(written)
         if len(value.as_tuple().digits) > DIGITS:
-            self._refuse(node, "literal", f"a number has at most {DIGITS} digits")
+            self._refuse(node, "literal", Message("a number has at most %(most)s digits", most=DIGITS))
         return Literal(value=value, type="number", column=column, end_column=end_column)
 
     def _name(self, node: ast.Name) -> Node:
@@ -188,19 +194,24 @@ class _Reader:
 
     def _unknown(self, node: ast.expr, code: str, name: str, known: Collection[str]) -> Never:
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        self._refuse(node, code, f"{name} is not known here{hint}")
+        if close:
+            message = Message(
+                "%(name)s is not known here; did you mean %(close)s?", name=name, close=close[0]
+            )
+        else:
+            message = Message("%(name)s is not known here", name=name)
+        self._refuse(node, code, message)
 
     def _binary(self, node: ast.BinOp) -> Node:
         sign = _ARITHMETIC.get(type(node.op))
         if sign is None:
-            self._refuse(node, "not_allowed", "numbers are combined with + - * and / only")
+            self._refuse(node, "not_allowed", Message("numbers are combined with + - * and / only"))
         operands = [self._typed(side, "number") for side in (node.left, node.right)]
         return self._operation(node, sign, operands, "number")
 
     def _unary(self, node: ast.UnaryOp) -> Node:
         if not isinstance(node.op, ast.USub | ast.Not):
-            self._refuse(node, "not_allowed", "a number needs no + before it")
+            self._refuse(node, "not_allowed", Message("a number needs no + before it"))
         operation, type_ = _UNARY[type(node.op)]
         return self._operation(node, operation, [self._typed(node.operand, type_)], type_)
 
@@ -218,17 +229,23 @@ class _Reader:
     def _comparison(self, node: ast.Compare) -> Node:
         if isinstance(node.ops[0], ast.Is | ast.IsNot | ast.In | ast.NotIn):
             if len(node.ops) > 1:
-                self._refuse(node, "not_allowed", "is and in are not chained: join comparisons with and")
+                self._refuse(
+                    node, "not_allowed", Message("is and in are not chained: join comparisons with and")
+                )
             return self._membership(node, node.ops[0], node.comparators[0])
         first = self._node(node.left)
         operands, signs = [first], []
         for operator, right in zip(node.ops, node.comparators, strict=True):
             sign = _EQUALITY.get(type(operator)) or _ORDER.get(type(operator))
             if sign is None:
-                self._refuse(node, "not_allowed", "is and in are not chained: join comparisons with and")
+                self._refuse(
+                    node, "not_allowed", Message("is and in are not chained: join comparisons with and")
+                )
             if type(operator) in _ORDER and first.type not in _ORDERED:
                 self._refuse(
-                    node, "type_mismatch", f"{TYPE_WORDS[first.type]} is compared with == and != only"
+                    node,
+                    "type_mismatch",
+                    Message("%(found)s is compared with == and != only", found=TYPE_WORDS[first.type]),
                 )
             operands.append(self._typed(right, first.type))
             signs.append(sign)
@@ -238,18 +255,22 @@ class _Reader:
         value = self._node(node.left)
         if isinstance(operator, ast.Is | ast.IsNot):
             if not (isinstance(right, ast.Constant) and right.value is None):
-                self._refuse(right, "not_allowed", "is and is not only stand before None")
+                self._refuse(right, "not_allowed", Message("is and is not only stand before None"))
             word = "missing" if isinstance(operator, ast.Is) else "given"
             return self._operation(node, word, [value], "flag")
         if not (isinstance(right, ast.Tuple) and right.elts):
-            self._refuse(right, "not_allowed", 'in takes its choices in brackets, as in ("A", "B") or ("A",)')
+            self._refuse(
+                right, "not_allowed", Message('in takes its choices in brackets, as in ("A", "B") or ("A",)')
+            )
         choices = [self._typed(choice, value.type) for choice in right.elts]
         word = "in" if isinstance(operator, ast.In) else "not in"
         return self._operation(node, word, [value, *choices], "flag")
 
     def _call(self, node: ast.Call) -> Node:
         if not isinstance(node.func, ast.Name) or node.keywords:
-            self._refuse(node, "not_allowed", "a function is called by its name, with values in brackets")
+            self._refuse(
+                node, "not_allowed", Message("a function is called by its name, with values in brackets")
+            )
         name = node.func.id
         match name:
             case "given":
@@ -269,9 +290,13 @@ class _Reader:
 
     def _count(self, node: ast.Call, name: str, count: int, *, repeats: bool = False) -> None:
         if len(node.args) < count or (len(node.args) > count and not repeats):
-            values = "value" if count == 1 else "values"
-            least = "at least " if repeats else ""
-            self._refuse(node, "arguments", f"{name} takes {least}{count} {values}")
+            if repeats:
+                message = Message("%(name)s takes at least %(count)s values", name=name, count=count)
+            elif count == 1:
+                message = Message("%(name)s takes 1 value", name=name)
+            else:
+                message = Message("%(name)s takes %(count)s values", name=name, count=count)
+            self._refuse(node, "arguments", message)
 
     def _given(self, node: ast.Call) -> Node:
         self._count(node, "given", 1)
@@ -287,7 +312,9 @@ class _Reader:
         self._count(node, "lookup", 2)
         table = node.args[0]
         if not (isinstance(table, ast.Constant) and isinstance(table.value, str)):
-            self._refuse(table, "arguments", 'lookup takes the name of its table first, as in "owners"')
+            self._refuse(
+                table, "arguments", Message('lookup takes the name of its table first, as in "owners"')
+            )
         type_ = self._tables.get(table.value)
         if type_ is None:
             self._unknown(table, "unknown_table", table.value, self._tables)

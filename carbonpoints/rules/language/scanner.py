@@ -10,6 +10,7 @@ from __future__ import annotations
 import keyword
 import re
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.language.errors import ExpressionError
 
 _TOKEN = re.compile(
@@ -23,19 +24,19 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _WORDS = {"and", "or", "not", "if", "else", "in", "is", "None", "True", "False"}
 _HINTS = {
-    "=": "compare with ==, not with =",
-    "!": "write not, or != to compare",
-    "&": "write and",
-    "|": "write or",
-    ".": "a dot only stands inside a number, as in 0.5",
-    "\\": "a text cannot hold a backslash",
-    '"': "this text is not closed",
-    "'": "this text is not closed",
-    "（": "write ( with the plain bracket",
-    "）": "write ) with the plain bracket",
-    "，": "write , with the plain comma",
-    "“": 'write " with the plain quotation mark',
-    "”": 'write " with the plain quotation mark',
+    "=": Message("compare with ==, not with ="),
+    "!": Message("write not, or != to compare"),
+    "&": Message("write and"),
+    "|": Message("write or"),
+    ".": Message("a dot only stands inside a number, as in 0.5"),
+    "\\": Message("a text cannot hold a backslash"),
+    '"': Message("this text is not closed"),
+    "'": Message("this text is not closed"),
+    "（": Message("write ( with the plain bracket"),
+    "）": Message("write ) with the plain bracket"),
+    "，": Message("write , with the plain comma"),
+    "“": Message('write " with the plain quotation mark'),
+    "”": Message('write " with the plain quotation mark'),
 }
 
 
@@ -47,27 +48,35 @@ def scan(source: str) -> None:
         match = _TOKEN.match(source, position)
         if match is None:
             sign = source[position]
-            hint = _HINTS.get(sign, f"the character {sign!r} cannot be used here")
+            hint = _HINTS.get(sign) or Message("the character %(sign)s cannot be used here", sign=repr(sign))
             raise ExpressionError("character", hint, position + 1, position + 2)
         _check_word(match)
         if match[0] == "(":
             opened.append(match.start())
         elif match[0] == ")" and not opened:
-            raise ExpressionError("syntax", "this bracket closes nothing", match.start() + 1, match.end() + 1)
+            raise ExpressionError(
+                "syntax", Message("this bracket closes nothing"), match.start() + 1, match.end() + 1
+            )
         elif match[0] == ")":
             opened.pop()
         position = match.end()
     if opened:
-        raise ExpressionError("syntax", "this bracket is not closed", opened[-1] + 1, opened[-1] + 2)
+        raise ExpressionError("syntax", Message("this bracket is not closed"), opened[-1] + 1, opened[-1] + 2)
 
 
 def _check_word(match: re.Match[str]) -> None:
     word = match[0]
     place = match.start() + 1, match.end() + 1
     if match.lastgroup == "number" and _NUMBER.fullmatch(word) is None:
-        raise ExpressionError("literal", f"{word} is no number: write digits and one dot, as in 12.5", *place)
+        raise ExpressionError(
+            "literal",
+            Message("%(word)s is no number: write digits and one dot, as in 12.5", word=word),
+            *place,
+        )
     if match.lastgroup == "name":
         if keyword.iskeyword(word) and word not in _WORDS:
-            raise ExpressionError("not_allowed", f"{word} cannot be used in an expression", *place)
+            raise ExpressionError(
+                "not_allowed", Message("%(word)s cannot be used in an expression", word=word), *place
+            )
         if not word.isidentifier():
-            raise ExpressionError("character", f"{word!r} is no name", *place)
+            raise ExpressionError("character", Message("%(word)s is no name", word=repr(word)), *place)
