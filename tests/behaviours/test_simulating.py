@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
