@@ -38,10 +38,10 @@ def measure_steps(stage: Stage, sizes: Sizes) -> list[Figure]:
     """Return the figures of reading, decoding, judging and coding the first events of a feed file."""
     profile = parse_profile((Path(__file__).parent / "payments.yaml").read_text("utf-8"), "payments.yaml")
     catalogue = catalogue_of_bench()
-    behaviour = next(each for each in catalogue.behaviours if each.code == profile.behaviour)
+    behaviours = {each.code: each for each in catalogue.behaviours}
     rule = next(each for each in catalogue.rules if each.behaviour == profile.behaviour)
     factors = {each.code: each.value for each in catalogue.factors if each.code in rule.factors}
-    compiled = CompiledRule(behaviour=behaviour, rule=rule, factors=factors)
+    compiled = CompiledRule(behaviour=behaviours[profile.behaviour], rule=rule, factors=factors)
     path = stage.directory / "steps.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         write_feed(file, events=sizes.events, accounts=sizes.accounts)
@@ -54,7 +54,9 @@ def measure_steps(stage: Stage, sizes: Sizes) -> list[Figure]:
         return result
 
     def make_mapper(columns: Columns) -> LineMapper:
-        return LineMapper(profile=profile, behaviour=behaviour, columns=columns, tables={}, identity_key=KEY)
+        return LineMapper(
+            profile=profile, behaviours=behaviours, columns=columns, tables={}, identity_key=KEY
+        )
 
     def read() -> Segment:
         with path.open("rb") as opened:

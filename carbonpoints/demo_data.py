@@ -50,6 +50,8 @@ from carbonpoints.samples.bank_day import day_lines, sample_customers
 
 ISSUER = "https://demo-bank.example"
 PROFILE = "sample_bank_day"
+FILE_PROFILES = (PROFILE, "camt053_statements")
+"""What `flask feed load` can read in the demonstration."""
 CUSTOMER = "C0001"
 SUBJECT = f"CUSTOMER_REF:{CUSTOMER}"
 TRANSIT = "urn:zhangye:transit"
@@ -82,7 +84,7 @@ def seed_demo(app: Flask) -> Welcome:
             maker_person="demo-rule-maker",
             checker_person="demo-rule-checker",
         )
-        shipped = [profile for profile in shipped_profiles() if profile.code == PROFILE]
+        shipped = [profile for profile in shipped_profiles() if profile.code in FILE_PROFILES]
         import_profiles(
             programme_id=seeded.programme_id,
             profiles=shipped,

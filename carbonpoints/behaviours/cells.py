@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from carbonpoints.behaviours.profiles import ColumnDefinition, ProfileDefinition, cell_pattern, table_columns
+from babel.numbers import is_currency
+from iso18245 import MCCNotFound, get_mcc
+
+from carbonpoints.behaviours.columns import ColumnDefinition
+from carbonpoints.behaviours.profiles import ProfileDefinition, cell_pattern, table_columns
 from carbonpoints.rules.attributes import NUMBER, RefusedValueError
+
+_MERCHANT_CATEGORY = re.compile("[0-9]{4}")
+_FLAGS = {"true": True, "false": False}
 
 
 class BadLineError(ValueError):
@@ -39,6 +47,7 @@ class Columns:
 
     def __init__(self, profile: ProfileDefinition, table: str, places: Mapping[str, int], width: int) -> None:
         self.width = width
+        self._is_unfolded = profile.format == "camt" and not table
         self.readers: dict[str, Callable[[str], object]] = {}
         self.columns: dict[str, _Column] = {}
         for number, column in enumerate(table_columns(profile, table)):
@@ -59,6 +68,13 @@ class Columns:
             except RefusedValueError as refused:
                 raise BadLineError(name, refused.code, str(refused)) from None
         return values
+
+    def place(self, cells: Sequence[str]) -> str:
+        """Return what a report says about the place of a transaction in its message; nothing for a line."""
+        if not self._is_unfolded:
+            return ""
+        element, line = (self.columns[name].parts[0] for name in ("element", "source_line"))
+        return f"{cells[element]} in line {cells[line]}: "
 
     def check_width(self, cells: Sequence[str]) -> None:
         """Raise BadLineError when a line has more or fewer cells than columns."""
@@ -87,7 +103,18 @@ def find_columns(profile: ProfileDefinition, header: Sequence[str] | None, table
 def _cell_reader(profile: ProfileDefinition, column: ColumnDefinition) -> Callable[[str], object] | None:
     if column.type == "text":
         return None
-    read = _number_cell(profile.decimal) if column.type == "number" else _pattern_cell(profile, column)
+    if column.type == "currency":
+        return _code_cell(is_currency, "unknown_currency", "Expected a currency of ISO 4217.")
+    if column.type == "merchant_category":
+        return _code_cell(
+            _is_merchant_category, "unknown_merchant_category", "Expected a merchant category of ISO 18245."
+        )
+    if column.type == "flag":
+        read: Callable[[str], object] = _flag
+    elif column.type == "number":
+        read = _number_cell(profile.decimal)
+    else:
+        read = _pattern_cell(profile, column)
 
     def read_cell(cell: str) -> object:
         text = cell.strip()
@@ -98,6 +125,36 @@ def _cell_reader(profile: ProfileDefinition, column: ColumnDefinition) -> Callab
         raise RefusedValueError("missing", "A value is needed.")
 
     return read_cell
+
+
+def _code_cell(is_known: Callable[[str], bool], code: str, detail: str) -> Callable[[str], object]:
+    known = {""}
+
+    def read(cell: str) -> str:
+        text = cell.strip()
+        if text not in known:
+            if not is_known(text):
+                raise RefusedValueError(code, detail)
+            known.add(text)
+        return text
+
+    return read
+
+
+def _is_merchant_category(text: str) -> bool:
+    if _MERCHANT_CATEGORY.fullmatch(text) is None:
+        return False
+    try:
+        get_mcc(text)
+    except MCCNotFound:
+        return False
+    return True
+
+
+def _flag(text: str) -> bool:
+    if text not in _FLAGS:
+        raise RefusedValueError("not_a_flag", "Expected true or false.")
+    return _FLAGS[text]
 
 
 def _number_cell(decimal: str) -> Callable[[str], object]:

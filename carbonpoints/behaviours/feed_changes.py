@@ -67,11 +67,7 @@ def _problems(
 ) -> Found:
     if profile.source not in sources:
         yield "source", f"{profile.source} is no event source of this programme"
-    behaviour = behaviours.get(profile.behaviour)
-    if behaviour is None:
-        yield "behaviour", f"{profile.behaviour} is no behaviour type"
-    else:
-        yield from validate_mapping(profile, behaviour)
+    yield from validate_mapping(profile, behaviours)
 
 
 FEED_KINDS = KnownKinds(readers={VersionKind.FEED_PROFILE: _read}, check=_check)

@@ -25,6 +25,7 @@ from carbonpoints.behaviours.lookup_tables import read_tables
 from carbonpoints.behaviours.profiles import ProfileDefinition, profile_from_content, validate_mapping
 from carbonpoints.behaviours.spool import SpooledFile, spool_file, sweep_spool
 from carbonpoints.behaviours.staging import stage_next_segment
+from carbonpoints.behaviours.unfolding import unfolded_path
 from carbonpoints.core import audit, clock
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.broker import nudge
@@ -138,12 +139,7 @@ def import_profiles(
         for profile in profiles:
             if profile.source not in registered:
                 raise UnknownSource(params={"source": profile.source})
-            if profile.behaviour not in behaviours:
-                problems.append(
-                    Problem(profile.code, 0, "behaviour", f"{profile.behaviour} is no behaviour type")
-                )
-                continue
-            found = validate_mapping(profile, behaviours[profile.behaviour])
+            found = validate_mapping(profile, behaviours)
             problems += [Problem(profile.code, 0, path, message) for path, message in found]
         if problems:
             raise DefinitionError(tuple(problems))
@@ -249,7 +245,9 @@ def forget_finished_files() -> None:
     with reading() as session:
         finished = session.execute(FINISHED_FILES).all()
     for row in finished:
-        Path(row.spool_path).unlink(missing_ok=True)
+        path = Path(row.spool_path)
+        path.unlink(missing_ok=True)
+        unfolded_path(path).unlink(missing_ok=True)
         with transaction() as session:
             session.execute(FORGET_FILE, {"job_id": row.job_id})
     with reading() as session:

@@ -1,5 +1,8 @@
 """A profile at work: the cells of one line become one event, are left out, or are refused with a reason. Pure.
 
+Which behaviour an event is of, the line decides: the first of the profile's special ones whose condition holds, and
+the profile's own otherwise.
+
 All expressions and checks of a profile are fused into one generated function, which writes the event as a chunk
 holds it. Only when it fails is the line walked again, step by step, to say which field is wrong and why. What is
 said never repeats the line's content.
@@ -9,10 +12,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from carbonpoints.behaviours.cells import BadLineError, Columns
-from carbonpoints.behaviours.profiles import ProfileDefinition, expression
+from carbonpoints.behaviours.profiles import (
+    ProfileDefinition,
+    SpecialMappingDefinition,
+    expression,
+    mapping_paths,
+)
 from carbonpoints.behaviours.targets import RUNTIME, Target, data_targets, event_targets
 from carbonpoints.rules.attributes import RefusedValueError
 from carbonpoints.rules.definitions import BehaviourDefinition
@@ -30,14 +39,26 @@ class MappedLine(NamedTuple):
     content: str
 
 
+@dataclass(frozen=True)
+class _Mapping:
+    """What lines become for which `when` holds; None takes what is left."""
+
+    behaviour: str
+    when: Expression | None
+    targets: tuple[Target, ...]
+
+
 class LineMapper:
-    """Maps the lines of one file. Immutable; `tables` are the lookup tables by name and key."""
+    """Maps the lines of one file. Immutable.
+
+    `behaviours` are the programme's by code, `tables` the lookup tables by name and key.
+    """
 
     def __init__(
         self,
         *,
         profile: ProfileDefinition,
-        behaviour: BehaviourDefinition,
+        behaviours: Mapping[str, BehaviourDefinition],
         columns: Columns,
         tables: Tables,
         identity_key: bytes,
@@ -45,12 +66,18 @@ class LineMapper:
         self._columns = columns
         self._tables = tables
         self._source = profile.source
-        self._behaviour = behaviour.code
         self._filter = None if profile.filter is None else expression(profile, profile.filter, "flag")
         self._event = event_targets(profile)
-        self._data = data_targets(profile, behaviour, identity_key)
-        targets = (*self._event, *self._data)
-        self._names = frozenset[str]().union(*(target.expression.names for target in targets))
+        self._mappings = [
+            _Mapping(
+                mapping.behaviour,
+                expression(profile, mapping.when, "flag")
+                if isinstance(mapping, SpecialMappingDefinition)
+                else None,
+                data_targets(profile, mapping, behaviours[mapping.behaviour], identity_key),
+            )
+            for _, mapping in mapping_paths(profile)
+        ]
         self._mapped = self._generate()
 
     def map(self, cells: Sequence[str]) -> MappedLine | None:
@@ -68,32 +95,60 @@ class LineMapper:
         namespace: dict[str, object] = {
             **RUNTIME, **self._columns.readers, "tables": self._tables, "Line": MappedLine, "width": self._columns.width,
         }  # fmt: skip
-        asked = self._filter.names if self._filter is not None else frozenset()
         names: dict[str, str] = {}
         lines = ["def mapped(cells):", " if len(cells) != width: raise ValueError"]
-        lines += self._assignments(asked, names)
         if self._filter is not None:
+            lines += self._assignments(self._filter.names, names)
             namespace |= self._filter.namespace
             lines.append(f" if not {self._filter.python_source(names.__getitem__)}: return None")
-        lines += self._assignments(self._names - asked, names)
+        lines += self._assignments(_names_of(self._event), names)
         written: dict[str, str] = {}
-        members = ""
-        for number, target in enumerate((*self._event, *sorted(self._data, key=lambda each: each.field))):
+        for number, target in enumerate(self._event):
             namespace |= {**target.expression.namespace, f"check_{number}": target.check}
             constant = target.constant()
             if constant is None or target.field == SUBJECT_FIELD:
                 lines += _checked_lines(target, number, names)
-            text = target.written(f"f_{number}") if constant is None else _literal(constant)
-            if number < len(self._event):
-                written[target.field] = text
+            written[target.field] = target.written(f"f_{number}") if constant is None else _literal(constant)
+        first = len(self._event)
+        for mapping in self._mappings:
+            if mapping.when is None:
+                lines += self._mapping_lines(mapping, first, names, written, namespace)
                 continue
+            lines += self._assignments(mapping.when.names, names)
+            namespace |= mapping.when.namespace
+            lines.append(f" if {mapping.when.python_source(names.__getitem__)}:")
+            inside = self._mapping_lines(mapping, first, dict(names), written, namespace)
+            lines += [f" {line}" for line in inside]
+            first += len(mapping.targets)
+        # The code is written from checked expressions, numbers and quoted texts only.
+        exec("\n".join(lines), namespace)  # noqa: S102
+        mapped: Callable[[Sequence[str]], MappedLine | None] = namespace["mapped"]  # type: ignore[assignment]
+        return mapped
+
+    def _mapping_lines(
+        self,
+        mapping: _Mapping,
+        first: int,
+        names: dict[str, str],
+        written: Mapping[str, str],
+        namespace: dict[str, object],
+    ) -> list[str]:
+        """Return the code that reads the attributes, numbered from `first`, and returns the event."""
+        lines = self._assignments(_names_of(mapping.targets), names)
+        members = ""
+        for number, target in enumerate(sorted(mapping.targets, key=lambda each: each.field), start=first):
+            namespace |= {**target.expression.namespace, f"check_{number}": target.check}
+            constant = target.constant()
+            if constant is None:
+                lines += _checked_lines(target, number, names)
+            text = target.written(f"f_{number}") if constant is None else _literal(constant)
             member = _literal(f",{json.dumps(target.field)}:") + text
             if constant is None and not target.needed:
                 lines.append(f" m_{number} = '' if f_{number} is None else f'{member}'")
                 member = f"{{m_{number}}}"
             members += member
         lines.append(f" members = f'{members}'")
-        source, behaviour = json.dumps(self._source, ensure_ascii=False), json.dumps(self._behaviour)
+        source, behaviour = json.dumps(self._source, ensure_ascii=False), json.dumps(mapping.behaviour)
         content = "".join(
             [
                 _literal('{"data":{'), "{members[1:]}", _literal('},"id":'), written["event_id"],
@@ -103,15 +158,13 @@ class LineMapper:
             ]
         )  # fmt: skip
         lines.append(f" return Line(f_1, f'{content}')")
-        # The code is written from checked expressions, numbers and quoted texts only.
-        exec("\n".join(lines), namespace)  # noqa: S102
-        mapped: Callable[[Sequence[str]], MappedLine | None] = namespace["mapped"]  # type: ignore[assignment]
-        return mapped
+        return lines
 
     def _assignments(self, wanted: frozenset[str], names: dict[str, str]) -> list[str]:
+        """Return the code that reads those of the wanted columns that are not read yet, and note their names."""
         lines = []
         for number, (name, column) in enumerate(self._columns.columns.items()):
-            if name in wanted:
+            if name in wanted and name not in names:
                 names[name] = f"c_{number}"
                 lines.append(f" c_{number} = {column.code}")
         return lines
@@ -123,13 +176,28 @@ class LineMapper:
         if self._filter is not None:
             values = columns.values(cells, self._filter.names)
             _evaluate("filter", self._filter, values, self._tables)
-        values = columns.values(cells, self._names)
-        for target in (*self._event, *self._data):
+        targets = (*self._event, *self._mapping_of(cells).targets)
+        values = columns.values(cells, _names_of(targets))
+        for target in targets:
             value = _evaluate(target.field, target.expression, values, self._tables)
             if value is not None and value != "":
                 _check(target, value)
             elif target.needed:
                 raise BadLineError(target.field, "missing", "A value is needed.")
+
+    def _mapping_of(self, cells: Sequence[str]) -> _Mapping:
+        """Return the mapping that takes a line; raises BadLineError where a condition cannot be worked out."""
+        for number, mapping in enumerate(self._mappings):
+            if mapping.when is None:
+                break
+            values = self._columns.values(cells, mapping.when.names)
+            if _evaluate(f"behaviours.{number}.when", mapping.when, values, self._tables):
+                break
+        return mapping
+
+
+def _names_of(targets: Sequence[Target]) -> frozenset[str]:
+    return frozenset[str]().union(*(target.expression.names for target in targets))
 
 
 def _literal(text: str) -> str:

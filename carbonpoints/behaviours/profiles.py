@@ -2,7 +2,8 @@
 
 A profile is one YAML file in `feeds/`, stored as a version of kind `feed_profile`. Its expressions are written
 in the language of the rules; a column is a variable, and `lookup("table", key)` reads a table that is handed in
-with the file. `mapping.py` makes a profile run.
+with the file. A camt message is first unfolded into lines, one for each transaction, whose columns are the same for
+all banks (`CAMT_COLUMNS`). `mapping.py` makes a profile run.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from carbonpoints.behaviours.columns import CAMT_COLUMNS, ColumnDefinition, ColumnType
 from carbonpoints.behaviours.date_patterns import DatePatternError, date_reader, instant_reader
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.language import Expression, ExpressionError, ValueType, Variable, compile_expression
@@ -24,26 +26,12 @@ from carbonpoints.rules.reading import Reader
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _NAME = re.compile(r"[^\W\d]\w{0,63}\Z")
 
+_VALUE_TYPES: Mapping[ColumnType, ValueType] = {
+    "number": "number", "date": "date", "instant": "instant", "flag": "flag",
+}  # fmt: skip
+"""What cells are to expressions; codes are texts."""
+
 Found = Iterator[tuple[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnDefinition:
-    """A column of the file, or a value made of several cells, under the name that expressions use.
-
-    Cells of numbers and dates are read only on lines that the filter keeps, except those it asks about.
-    """
-
-    name: str
-    title: str = ""
-    """What the header calls it, where that is no name."""
-    type: Literal["text", "number", "date", "instant"] = "text"
-    format: str = ""
-    """How a date or instant is written (`date_patterns`)."""
-    optional: bool = False
-    """Whether an empty cell is no value; otherwise a number or date must be there. Empty text is empty text."""
-    of: tuple[str, ...] = ()
-    """The text columns whose cells, with a space between them, make up this value: a date and a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,39 +44,61 @@ class TableDefinition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileDefinition:
-    """One feed. Expressions are sources in the rules' language; the format holds for file and tables alike."""
+class MappingDefinition:
+    """What lines become: events of one behaviour with these attributes."""
+
+    behaviour: str
+    data: Mapping[str, str]
+    """Attribute -> expression. No value, or empty text, leaves the attribute out."""
+    keyed: tuple[str, ...] = ()
+    """Text attributes that are replaced by their keyed hash before anything is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialMappingDefinition(MappingDefinition):
+    """What lines become instead for which `when` holds."""
+
+    when: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileDefinition(MappingDefinition):
+    """One feed. Expressions are sources in the rules' language.
+
+    `behaviour`, `data` and `keyed` are for all lines that none of `behaviours` takes.
+    """
 
     code: str
     name_en: str
     name_zh: str
     source: str
     """The event source that the events count as; the programme registers it."""
-    encoding: Literal["UTF-8", "GB18030"]
-    delimiter: Literal[",", ";", "|", "\t"]
+    format: Literal["csv", "camt"] = "csv"
+    """`csv`: delimited text. `camt`: ISO 20022 camt.053 and camt.054, versions 2 to 8; encoding, delimiter, quote,
+    header and decimal are those of its lookup tables then, for the message says itself how it is written."""
+    encoding: Literal["UTF-8", "GB18030"] = "UTF-8"
+    delimiter: Literal[",", ";", "|", "\t"] = ","
     quote: Literal['"', "'", ""] = '"'
     """Around cells that hold the delimiter, a line break or the quote itself, written twice; "" for none."""
-    header: bool
+    header: bool = True
     """Whether the first line names the columns, in any order, more than are declared if need be."""
     decimal: Literal[".", ","] = "."
     time_zone: str
     """Of times without an offset; something known by its date only happened at 12:00 there (M7)."""
     on_bad: Literal["line", "file"]
     """What a bad line costs: itself, or the whole file, of which nothing is credited then."""
-    columns: tuple[ColumnDefinition, ...]
+    columns: tuple[ColumnDefinition, ...] = ()
+    """Of delimited text; a camt message has `CAMT_COLUMNS`."""
     tables: Mapping[str, TableDefinition] = field(default_factory=dict)
     filter: str | None = None
     """Lines for which it is false are no events."""
-    behaviour: str
+    behaviours: tuple[SpecialMappingDefinition, ...] = ()
+    """Tried in their order: the first that holds takes the line."""
     event_id: str
     subject: str
     occurred_at: str
     """A date or an instant."""
     revision: str = "0"
-    data: Mapping[str, str]
-    """Attribute -> expression. No value, or empty text, leaves the attribute out."""
-    keyed: tuple[str, ...] = ()
-    """Text attributes that are replaced by their keyed hash before anything is kept."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +129,24 @@ def shipped_profiles() -> tuple[ProfileDefinition, ...]:
 
 def table_columns(profile: ProfileDefinition, table: str) -> tuple[ColumnDefinition, ...]:
     """Return the columns of a table, or of the file itself for "" as its name."""
-    return profile.tables[table].columns if table else profile.columns
+    if table:
+        return profile.tables[table].columns
+    return CAMT_COLUMNS if profile.format == "camt" else profile.columns
+
+
+def line_profile(profile: ProfileDefinition) -> ProfileDefinition:
+    """Return the profile of the lines that are staged: a camt message is unfolded into lines of one form."""
+    if profile.format == "csv":
+        return profile
+    return replace(profile, encoding="UTF-8", delimiter=",", quote='"', header=False, decimal=".")
 
 
 def variables_of(columns: tuple[ColumnDefinition, ...]) -> dict[str, Variable]:
     """Return the names that expressions over these columns may use."""
-    return {column.name: Variable(column.type, nullable=column.optional) for column in columns}
+    return {
+        column.name: Variable(_VALUE_TYPES.get(column.type, "text"), nullable=column.optional)
+        for column in columns
+    }
 
 
 def expression(
@@ -148,6 +170,11 @@ def validate_profile(profile: ProfileDefinition) -> Found:
     except (KeyError, ValueError, OSError):
         yield "time_zone", f"{profile.time_zone!r} is no IANA time zone"
         return
+    if bool(profile.columns) == (profile.format == "camt"):
+        yield (
+            "columns",
+            "are declared for csv, and only there: a camt transaction gives the same for all banks",
+        )
     problems = [*_columns(profile, profile.columns, "columns"), *_tables(profile)]
     yield from problems
     if not problems:
@@ -168,30 +195,51 @@ def _tables(profile: ProfileDefinition) -> Found:
 def _expressions(profile: ProfileDefinition) -> Found:
     if profile.filter is not None:
         yield from _expression(profile, "filter", profile.filter, "flag")
+    for no, special in enumerate(profile.behaviours):
+        yield from _expression(profile, f"behaviours.{no}.when", special.when, "flag")
     yield from _expression(profile, "event_id", profile.event_id, "text")
     yield from _expression(profile, "subject", profile.subject, "text")
     yield from _expression(profile, "revision", profile.revision, "number")
     yield from _occurred_at(profile)
-    for name, source in profile.data.items():
-        yield from _expression(profile, f"data.{name}", source, None)
-    for name in profile.keyed:
-        if name not in profile.data:
-            yield "keyed", f"{name} is not in data"
+    for path, mapping in mapping_paths(profile):
+        for name, source in mapping.data.items():
+            yield from _expression(profile, f"{path}data.{name}", source, None)
+        for name in mapping.keyed:
+            if name not in mapping.data:
+                yield f"{path}keyed", f"{name} is not in data"
 
 
-def validate_mapping(profile: ProfileDefinition, behaviour: BehaviourDefinition) -> Found:
-    """Yield (path, sentence) for everything in the mapping that the behaviour does not take."""
-    for name, source in profile.data.items():
+def mapping_paths(profile: ProfileDefinition) -> Iterator[tuple[str, MappingDefinition]]:
+    """Yield each of the profile's mappings after the path that its fields begin with."""
+    for no, special in enumerate(profile.behaviours):
+        yield f"behaviours.{no}.", special
+    yield "", profile
+
+
+def validate_mapping(profile: ProfileDefinition, behaviours: Mapping[str, BehaviourDefinition]) -> Found:
+    """Yield (path, sentence) for everything in the mappings that their behaviours, by code, do not take."""
+    for path, mapping in mapping_paths(profile):
+        behaviour = behaviours.get(mapping.behaviour)
+        if behaviour is None:
+            yield f"{path}behaviour", f"{mapping.behaviour} is no behaviour type"
+        else:
+            yield from _mapping(profile, path, mapping, behaviour)
+
+
+def _mapping(
+    profile: ProfileDefinition, path: str, mapping: MappingDefinition, behaviour: BehaviourDefinition
+) -> Found:
+    for name, source in mapping.data.items():
         attribute = behaviour.attributes.get(name)
         if attribute is None:
-            yield f"data.{name}", f"{behaviour.code} has no such attribute"
-        elif name in profile.keyed and attribute.type != "text":
-            yield "keyed", f"{name} is no text"
+            yield f"{path}data.{name}", f"{behaviour.code} has no such attribute"
+        elif name in mapping.keyed and attribute.type != "text":
+            yield f"{path}keyed", f"{name} is no text"
         else:
-            yield from _expression(profile, f"data.{name}", source, attribute.type)
+            yield from _expression(profile, f"{path}data.{name}", source, attribute.type)
     needed = {name for name, attribute in behaviour.attributes.items() if attribute.required}
-    for name in sorted((needed | set(behaviour.evidence)) - profile.data.keys()):
-        yield "data", f"{name} is missing: {behaviour.code} needs it"
+    for name in sorted((needed | set(behaviour.evidence)) - mapping.data.keys()):
+        yield f"{path}data", f"{name} is missing: {behaviour.code} needs it"
 
 
 def _expression(

@@ -124,7 +124,8 @@ def read_segment(
         try:
             line = mapper.map(_readable(cells)) if cells else None
         except BadLineError as bad:
-            segment.refused.append(RefusedLine(line_no, bad.field, bad.code, bad.detail))
+            place = "" if isinstance(cells, BadLineError) else columns.place(cells)
+            segment.refused.append(RefusedLine(line_no, bad.field, bad.code, f"{place}{bad.detail}"))
             continue
         if line is None:
             continue

@@ -18,7 +18,7 @@ from carbonpoints.core.crypto import SUITE
 BLOCK_BYTES = 1024 * 1024
 ORPHAN_AGE_S = 24 * 3600
 """A file that no job names and that is older than this was left by an upload that broke off."""
-_SUFFIX = ".feed"
+SUFFIX = ".feed"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SpooledFile:
 def spool_file(stream: BinaryIO, folder: Path) -> SpooledFile:
     """Copy a stream into the spool, hashing it on the way; it is on the disk when this returns."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{uuid.uuid4()}{_SUFFIX}"
+    path = folder / f"{uuid.uuid4()}{SUFFIX}"
     running, size = SUITE.running_digest(), 0
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -54,7 +54,7 @@ def sweep_spool(folder: Path, named: Collection[str]) -> int:
     """Remove old files that no job names and return how many there were."""
     removed = 0
     oldest = time.time() - ORPHAN_AGE_S
-    for path in folder.glob(f"*{_SUFFIX}"):
+    for path in folder.glob(f"*{SUFFIX}"):
         if str(path) not in named and path.stat().st_mtime < oldest:
             path.unlink(missing_ok=True)
             removed += 1

@@ -8,6 +8,7 @@ side, a worker that dies loses one segment at the most, and no line is staged tw
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,9 +22,10 @@ from sqlalchemy.orm import Session
 from carbonpoints.approvals.versions import read_versions
 from carbonpoints.behaviours.cells import Columns
 from carbonpoints.behaviours.mapping import LineMapper
-from carbonpoints.behaviours.profiles import ProfileDefinition, profile_from_content
+from carbonpoints.behaviours.profiles import ProfileDefinition, line_profile, profile_from_content
 from carbonpoints.behaviours.records import BrokenFileError
 from carbonpoints.behaviours.segments import SEGMENT_RECORDS, Cut, Segment, cut_segment, read_segment
+from carbonpoints.behaviours.unfolding import path_of_lines
 from carbonpoints.core import clock
 from carbonpoints.core.db import raw_connection, settings, transaction
 from carbonpoints.rules.catalogue import load_catalogue
@@ -110,7 +112,7 @@ def _cut_segment(records_max: int) -> bool:
                 file, profile, offset=job.cut_bytes, line_count=job.cut_lines, records_max=records_max
             )
 
-        outcome = _read(job, cut)
+        outcome = _read(job, profile, cut)
         if isinstance(outcome, JobError):
             _fail(session, job.job_id, outcome)
             return True
@@ -137,33 +139,35 @@ def _stage_segment() -> bool:
             if part is None:
                 return False
             profile = _profile(session, part)
-            behaviour = load_catalogue(session, part.programme_id).behaviours[profile.behaviour]
+            behaviours = load_catalogue(session, part.programme_id).behaviours
 
             def make_mapper(columns: Columns) -> LineMapper:
                 return LineMapper(
                     profile=profile,
-                    behaviour=behaviour,
+                    behaviours=behaviours,
                     columns=columns,
                     tables=part.lookup_tables or {},
                     identity_key=settings().identity_key,
                 )
 
-            def read(file: BinaryIO) -> Segment:
-                return read_segment(
+            def read(file: BinaryIO) -> tuple[Segment, int]:
+                bytes_of_lines = os.fstat(file.fileno()).st_size
+                segment = read_segment(
                     file,
                     profile,
                     make_mapper=make_mapper,
-                    file_bytes=part.file_bytes,
+                    file_bytes=bytes_of_lines,
                     offset=part.from_byte,
                     line_count=part.lines_before,
                     records_max=part.record_count,
                 )
+                return segment, bytes_of_lines
 
-            outcome = _read(part, read)
+            outcome = _read(part, profile, read)
             if isinstance(outcome, JobError):
                 _fail(session, part.job_id, outcome)
             else:
-                _write(session, part, profile, outcome)
+                _write(session, part, profile, *outcome)
     except JobOverError:
         pass
     return True
@@ -171,13 +175,13 @@ def _stage_segment() -> bool:
 
 def _profile(session: Session, job: Row[Any]) -> ProfileDefinition:
     (version,) = read_versions(session, [job.profile_version_id]).values()
-    return profile_from_content(version.content)
+    return line_profile(profile_from_content(version.content))
 
 
-def _read(job: Row[Any], read: Callable[[BinaryIO], Found]) -> Found | JobError:
-    """Return what `read` finds in the job's file, or why it cannot be read."""
+def _read(job: Row[Any], profile: ProfileDefinition, read: Callable[[BinaryIO], Found]) -> Found | JobError:
+    """Return what `read` finds in the lines of the job's file, or why it cannot be read."""
     try:
-        with Path(job.spool_path).open("rb") as file:
+        with path_of_lines(Path(job.spool_path), profile).open("rb") as file:
             return read(file)
     except BrokenFileError as broken:
         return JobError(broken.code, broken.detail, broken.line_no)
@@ -191,11 +195,17 @@ def _read(job: Row[Any], read: Callable[[BinaryIO], Found]) -> Found | JobError:
         return JobError("internal", "The file could not be read; our log says why.")
 
 
-def _write(session: Session, part: Row[Any], profile: ProfileDefinition, segment: Segment) -> None:
+def _write(
+    session: Session, part: Row[Any], profile: ProfileDefinition, segment: Segment, bytes_of_lines: int
+) -> None:
     """Write a segment; the job's row comes last, because all who stage the file need it.
 
     Raises JobOverError.
     """
+    # Progress is in bytes of the received file, of which the lines may be another number.
+    start, end = (
+        place * part.file_bytes // max(bytes_of_lines, 1) for place in (part.from_byte, part.to_byte)
+    )
     _copy_chunks(session, part, segment)
     _copy_refused(session, part.job_id, segment)
     key = {"job_id": part.job_id, "segment_no": part.segment_no}
@@ -204,7 +214,7 @@ def _write(session: Session, part: Row[Any], profile: ProfileDefinition, segment
         ADVANCE,
         {
             "job_id": part.job_id,
-            "bytes": part.to_byte - part.from_byte,
+            "bytes": end - start,
             "lines": segment.line_count - part.lines_before,
             "events": segment.event_count,
             "filtered": segment.filtered_count,

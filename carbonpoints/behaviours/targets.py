@@ -10,7 +10,7 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any, Literal
 
-from carbonpoints.behaviours.profiles import ProfileDefinition, expression
+from carbonpoints.behaviours.profiles import MappingDefinition, ProfileDefinition, expression
 from carbonpoints.behaviours.staged import microseconds_of
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import identity_hash
@@ -92,20 +92,23 @@ def event_targets(profile: ProfileDefinition) -> tuple[Target, ...]:
 
 
 def data_targets(
-    profile: ProfileDefinition, behaviour: BehaviourDefinition, identity_key: bytes
+    profile: ProfileDefinition,
+    mapping: MappingDefinition,
+    behaviour: BehaviourDefinition,
+    identity_key: bytes,
 ) -> tuple[Target, ...]:
-    """Return the attributes in the order of the behaviour."""
+    """Return the attributes that a mapping gives, in the order of its behaviour."""
     checks = AttributeChecks(behaviour)
     targets = []
     for name, attribute in behaviour.attributes.items():
-        if name not in profile.data:
+        if name not in mapping.data:
             continue
-        is_keyed = name in profile.keyed
+        is_keyed = name in mapping.keyed
         is_free = attribute.type == "text" and not attribute.choices and not is_keyed
         targets.append(
             Target(
                 name,
-                expression(profile, profile.data[name], attribute.type),
+                expression(profile, mapping.data[name], attribute.type),
                 _keyed(checks.of[name], identity_key) if is_keyed else checks.of[name],
                 needed=name in checks.needed,
                 form=_FORMS.get(attribute.type, "plain"),

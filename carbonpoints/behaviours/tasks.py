@@ -17,9 +17,11 @@ from carbonpoints.core.turns import TURN_S, nudge_each_programme, take_turn
 
 PURGE_TASK = "behaviours.purge_undecided"
 ERASE_TASK = "behaviours.erase_withdrawn"
+UNFOLDING_LIMIT_S = 3_600
+"""A camt message is unfolded in one go: a busy core has an hour for the largest upload, of which it needs 10 minutes."""
 
 
-@shared_task(name=CONTINUE_TASK)
+@shared_task(name=CONTINUE_TASK, time_limit=UNFOLDING_LIMIT_S)
 def continue_jobs() -> None:
     """Work on received and staged files until nothing is left to do, or the turn is over.
 

@@ -12,6 +12,7 @@ from carbonpoints.core.clock import clock_at
 from carbonpoints.core.db import settings
 from carbonpoints.samples.bank_1993 import RUNS, Loaded, load_1993, missing_files
 from carbonpoints.samples.bank_day import write_day
+from carbonpoints.samples.bank_statements import write_statements
 
 BOOKED_AT = datetime.fromisoformat("2026-06-30T12:00:00+02:00")
 """The instant at which the load of 1993 is booked, unless another is given: the same tables every time."""
@@ -37,6 +38,14 @@ sample_cli = AppGroup("sample", help="Made-up files, and a real bank's open data
 def write_sample_day(*, day: datetime, file: Path) -> None:
     """Write the sample bank's FILE for one DAY, which the profile sample_bank_day reads."""
     write_day(file, date(day.year, day.month, day.day))
+
+
+@sample_cli.command("statements")
+@click.argument("day", type=click.DateTime(["%Y-%m-%d"]))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def write_sample_statements(*, day: datetime, file: Path) -> None:
+    """Write the sample bank's statements of one DAY to FILE, which the profile camt053_statements reads."""
+    write_statements(file, date(day.year, day.month, day.day))
 
 
 @sample_cli.command("bank-1993")

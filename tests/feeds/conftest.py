@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -22,7 +22,7 @@ from carbonpoints.behaviours.feed_services import Feed, find_feed, import_profil
 from carbonpoints.core.clock import clock_at
 from carbonpoints.core.db import transaction
 from carbonpoints.rules.services import seed_programme
-from tests.feeds.shipped import payments_only, plain, profile
+from tests.feeds.shipped import payments_and_bills, plain, profile
 
 NOW = datetime(2024, 5, 2, 4, tzinfo=UTC)
 """Noon in Shanghai, the day after the payments of the tests."""
@@ -47,7 +47,7 @@ class FedProgramme:
 
 @pytest.fixture
 def feed_programme() -> Callable[[], FedProgramme]:
-    """Set up, in the current database, seven holders of bank accounts 6220 to 6226 who consent to payments."""
+    """Set up, in the current database, seven holders of bank accounts 6220 to 6226 who consent to payments and bills."""
 
     def made() -> FedProgramme:
         programme_id = seed_programme(
@@ -55,7 +55,7 @@ def feed_programme() -> Callable[[], FedProgramme]:
             issuer=ISSUER,
             bank_name_en="Feeds",
             bank_name_zh="文件",
-            catalogue=payments_only(),
+            catalogue=payments_and_bills(),
             maker_person="maker",
             checker_person="checker",
         ).programme_id
@@ -64,11 +64,19 @@ def feed_programme() -> Callable[[], FedProgramme]:
             profiles=[
                 plain(tables={}, data={**plain().data, "payee_hash": '"nobody"'}),
                 plain(code="tabled"),
+                plain(code="elsewhere", source="urn:zhangye:mobile-banking", tables={}, data=CALM),
                 plain(
                     code="strict", on_bad="file", tables={}, data={**plain().data, "payee_hash": '"nobody"'}
                 ),
                 plain(code="calm", tables={}, data=CALM),
                 profile("sample_bank_day"),
+                profile("camt053_statements"),
+                replace(
+                    profile("camt053_statements"),
+                    code="calm_camt",
+                    occurred_at="booked_at",
+                    data={**profile("camt053_statements").data, "payee_hash": "servicer_reference"},
+                ),
             ],
             maker_person="maker",
             checker_person="checker",
@@ -85,7 +93,11 @@ def feed_programme() -> Callable[[], FedProgramme]:
             consent_in_bulk(
                 session,
                 settings,
-                [DeclaredConsent(id_, "payments", datetime(2024, 1, 1, tzinfo=UTC), "branch") for id_ in ids],
+                [
+                    DeclaredConsent(id_, source, datetime(2024, 1, 1, tzinfo=UTC), "branch")
+                    for id_ in ids
+                    for source in ("payments", "utilities")
+                ],
             )
         return FedProgramme(programme_id, dict(zip(numbers, ids, strict=True)))
 

@@ -6,12 +6,15 @@ import io
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from carbonpoints.behaviours.mapping import LineMapper
-from carbonpoints.behaviours.profiles import ProfileDefinition, parse_profile, shipped_profiles
+from carbonpoints.behaviours.profiles import ProfileDefinition, line_profile, parse_profile, shipped_profiles
 from carbonpoints.behaviours.segments import Cut, Segment, cut_segment, read_segment
+from carbonpoints.behaviours.spool import SUFFIX
 from carbonpoints.behaviours.staged import StagedEvent, decode_chunk
+from carbonpoints.behaviours.unfolding import path_of_lines
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.shipped import ShippedCatalogue, load_shipped
 
@@ -24,8 +27,8 @@ def catalogue() -> ShippedCatalogue:
 
 
 @cache
-def behaviour(code: str) -> BehaviourDefinition:
-    return next(found for found in catalogue().behaviours if found.code == code)
+def behaviours() -> dict[str, BehaviourDefinition]:
+    return {behaviour.code: behaviour for behaviour in catalogue().behaviours}
 
 
 @cache
@@ -34,14 +37,16 @@ def profile(code: str) -> ProfileDefinition:
 
 
 @cache
-def payments_only() -> ShippedCatalogue:
-    """The shipped programme with payments alone, which is set up sooner."""
-    rule = next(rule for rule in catalogue().rules if rule.behaviour == "non_cash_payment")
+def payments_and_bills() -> ShippedCatalogue:
+    """The shipped programme with payments and utility bills alone, which is set up sooner."""
+    wanted = ("non_cash_payment", "utility_bill_online")
+    rules = tuple(rule for rule in catalogue().rules if rule.behaviour in wanted)
+    factors = {code for rule in rules for code in rule.factors}
     return replace(
         catalogue(),
-        behaviours=(behaviour("non_cash_payment"),),
-        rules=(rule,),
-        factors=tuple(factor for factor in catalogue().factors if factor.code in rule.factors),
+        behaviours=tuple(behaviours()[code] for code in wanted),
+        rules=rules,
+        factors=tuple(factor for factor in catalogue().factors if factor.code in factors),
     )
 
 
@@ -116,7 +121,7 @@ def read_all(
             used,
             make_mapper=lambda columns: LineMapper(
                 profile=used,
-                behaviour=behaviour(used.behaviour),
+                behaviours=behaviours(),
                 columns=columns,
                 tables=tables or {name: {} for name in used.tables},
                 identity_key=KEY,
@@ -130,6 +135,16 @@ def read_all(
             [(0, 0), *((cut.offset, cut.line_count) for cut in cuts)], cuts, strict=False
         )
     ]
+
+
+def read_message(
+    message: Path, used: ProfileDefinition, folder: Path
+) -> tuple[list[Segment], list[StagedEvent]]:
+    """All segments of a camt message and their events, unfolded in a folder first, as staging does."""
+    copy = folder / f"message{SUFFIX}"
+    copy.write_bytes(message.read_bytes())
+    segments = read_all(path_of_lines(copy, used).read_bytes(), line_profile(used))
+    return segments, events_of(segments)
 
 
 def events_of(segments: list[Segment]) -> list[StagedEvent]:

@@ -89,7 +89,7 @@ def test_unknown_names_are_one_line(run: Run, day: Path) -> None:
     assert run("load", "nothing", day).output == "Error: There is no such feed profile.\n"
     assert run("status", uuid.uuid4()).output == "Error: There is no such feed job for you.\n"
     assert (
-        "no such profile: nothing; there are czech_bank_1993, sample_bank_day"
+        "no such profile: nothing; there are camt053_statements, czech_bank_1993, sample_bank_day"
         in run("import-profiles", "nothing", "--maker", "a", "--checker", "b").output
     )
 

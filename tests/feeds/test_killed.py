@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import flask_migrate
 import psycopg
@@ -29,7 +30,9 @@ from carbonpoints.embedded import Servers, running_servers
 from carbonpoints.ledger.reconcile import check
 from tests.conftest import Addresses, test_environment
 from tests.feeds.conftest import NOW, FedProgramme
+from tests.feeds.messages import details, document, entry, statement, transaction
 
+V8 = "camt.053.001.08"
 EVENTS = 9_000
 SEGMENT = 300
 DAYS = range(4, 31)
@@ -41,31 +44,52 @@ LINES = [
 CONTENT = "".join(
     f'T{number},{account},2024-04-{day:02d},{amount},,"a\nb"\n' for number, account, day, amount in LINES
 )
+MESSAGE = document(
+    V8,
+    *(
+        statement(
+            V8,
+            str(account),
+            entry(V8, f"T{number}", amount, details(transaction(V8, f"T{number}")), booked=f"<Dt>2024-04-{day:02d}</Dt>"),
+        )
+        for number, account, day, amount in LINES
+    ),
+)  # fmt: skip
+CONTENTS = {"calm": CONTENT.encode(), "calm_camt": MESSAGE}
+STATEMENTS, ENTRIES = "psycopg.Cursor.execute", "carbonpoints.behaviours.camt._release"
 WORK = f"""
-import datetime, os, sys, time
-import psycopg
+import datetime, os, pkgutil, sys, time
 from carbonpoints.app import create_app
 from carbonpoints.behaviours.feed_services import continue_next_job
 from carbonpoints.behaviours.staging import stage_next_segment
 from carbonpoints.core.clock import set_clock
 set_clock(datetime.datetime.fromisoformat({NOW.isoformat()!r}))
 signal, left = int(sys.argv[1]), int(sys.argv[2])
-execute = psycopg.Cursor.execute
+owner, _, name = sys.argv[3].rpartition(".")
+owner = pkgutil.resolve_name(owner)
+original = getattr(owner, name)
 def counted(*args, **kwargs):
     global left
     left -= 1
     if left == 0:
         os.kill(os.getpid(), signal)
-    return execute(*args, **kwargs)
+    return original(*args, **kwargs)
+stage_next_segment.__kwdefaults__["records_max"] = {SEGMENT}
 with create_app().app_context():
-    psycopg.Cursor.execute = counted
+    setattr(owner, name, counted)
     while True:
-        if not stage_next_segment(records_max={SEGMENT}) and not continue_next_job():
+        if not continue_next_job():
             time.sleep(0.01)
 """
-"""Works until it sends itself a signal before so many statements, wherever that is."""
+"""Works until it sends itself a signal before so many calls of a function: statements, wherever that is."""
 
-Start = Callable[[dict[str, str], signal.Signals, int], subprocess.Popen[bytes]]
+
+class Start(Protocol):
+    """Starts a process that ends itself before so many calls of a function."""
+
+    def __call__(
+        self, environment: dict[str, str], ends_by: signal.Signals, calls: int, of: str = STATEMENTS
+    ) -> subprocess.Popen[bytes]: ...
 
 
 @pytest.fixture
@@ -74,9 +98,9 @@ def start_worker() -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(
-        environment: dict[str, str], ends_by: signal.Signals, statements: int
+        environment: dict[str, str], ends_by: signal.Signals, calls: int, of: str = STATEMENTS
     ) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", WORK, str(int(ends_by)), str(statements)]
+        command = [sys.executable, "-c", WORK, str(int(ends_by)), str(calls), of]
         started.append(subprocess.Popen(command, env={**os.environ, **environment}))
         return started[-1]
 
@@ -103,14 +127,16 @@ def expected_dispositions() -> Counter[str]:
     return counts
 
 
+@pytest.mark.parametrize("code", CONTENTS)
 def test_killed_workers_change_no_total(
+    code: str,
     committed: Flask,
     environment: dict[str, str],
     feed_programme: Callable[[], FedProgramme],
     start_worker: Start,
 ) -> None:
     with committed.app_context(), clock_at(NOW):
-        job_id = receive_day(feed_programme())
+        job_id = receive_day(feed_programme(), code)
 
         for statements in (40, 70, 100):
             workers = [start_worker(environment, signal.SIGKILL, statements + more) for more in (0, 7)]
@@ -120,7 +146,27 @@ def test_killed_workers_change_no_total(
         assert (killed.state, 0 < killed.decided_count < EVENTS) == ("staged", True), "killed half-way"
         while continue_next_job():
             pass
-        prove_totals(read_progress(job_id=job_id))
+        prove_totals(read_progress(job_id=job_id), code)
+
+
+def test_killed_while_unfolding_it_begins_again(
+    committed: Flask,
+    environment: dict[str, str],
+    feed_programme: Callable[[], FedProgramme],
+    start_worker: Start,
+) -> None:
+    with committed.app_context(), clock_at(NOW):
+        job_id = receive_day(feed_programme(), "calm_camt")
+        worker = start_worker(environment, signal.SIGKILL, EVENTS, ENTRIES)
+        assert worker.wait(timeout=120) == -signal.SIGKILL
+        db.session.rollback()
+        spool = Path(db.session.scalars(text("SELECT spool_path FROM feed_job")).one()).parent
+        assert (len(list(spool.glob("*.feed"))), list(spool.glob("*.lines.feed"))) == (2, [])
+        killed = read_progress(job_id=job_id)
+        assert (killed.state, killed.line_count) == ("received", 0), "killed half-way"
+        while continue_next_job():
+            pass
+        prove_totals(read_progress(job_id=job_id), "calm_camt")
 
 
 @pytest.fixture
@@ -142,7 +188,7 @@ def test_a_killed_database_server_changes_no_total(
     environment = test_environment(addresses, "carbonpoints", tmp_path / "spool")
     with create_app(load_settings(environment)).app_context(), clock_at(NOW):
         flask_migrate.upgrade()
-        job_id = receive_day(feed_programme())
+        job_id = receive_day(feed_programme(), "calm")
         for statements in (60, 150):
             worker = start_worker(environment, signal.SIGSTOP, statements)
             os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
@@ -154,7 +200,7 @@ def test_a_killed_database_server_changes_no_total(
             db.session.rollback()
         while continue_next_job():
             pass
-        prove_totals(read_progress(job_id=job_id))
+        prove_totals(read_progress(job_id=job_id), "calm")
         db.session.remove()
         db.engine.dispose()
 
@@ -166,16 +212,17 @@ def read_again(job_id: uuid.UUID) -> JobProgress:
     return read_progress(job_id=job_id)
 
 
-def receive_day(programme: FedProgramme) -> uuid.UUID:
+def receive_day(programme: FedProgramme, code: str) -> uuid.UUID:
     return receive_file(
-        feed=programme.feed("calm"), file_name="day.csv", file=io.BytesIO(CONTENT.encode()), tables={}
+        feed=programme.feed(code), file_name="day", file=io.BytesIO(CONTENTS[code]), tables={}
     )
 
 
-def prove_totals(progress: JobProgress) -> None:
+def prove_totals(progress: JobProgress, code: str) -> None:
     with reading() as session:
         assert [finding.code for finding in check(session) if finding.differences] == []
-    assert (progress.state, progress.line_count) == ("done", 2 * EVENTS)
+    assert (progress.state, progress.line_count) == ("done", 2 * EVENTS if code == "calm" else EVENTS)
+    assert progress.staged_bytes == len(CONTENTS[code])
     assert progress.dispositions == expected_dispositions()
     assert db.session.scalar(text("SELECT count(*) FROM entry")) == progress.dispositions["credited"]
 

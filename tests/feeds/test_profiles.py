@@ -15,7 +15,7 @@ from carbonpoints.behaviours.profiles import (
 from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import load_demonstration_programme
-from tests.feeds.shipped import PLAIN, behaviour, catalogue, plain
+from tests.feeds.shipped import PLAIN, behaviours, catalogue, plain
 
 SHIPPED = shipped_profiles()
 
@@ -23,7 +23,7 @@ SHIPPED = shipped_profiles()
 @pytest.mark.parametrize("code", [profile.code for profile in SHIPPED])
 def test_every_shipped_profile_holds(code: str) -> None:
     profile = next(found for found in SHIPPED if found.code == code)
-    assert list(validate_mapping(profile, behaviour(profile.behaviour))) == []
+    assert list(validate_mapping(profile, behaviours())) == []
     stored = json.loads(json.dumps(as_content(profile), sort_keys=True))
     assert profile_from_content(stored) == profile
     programmes = [catalogue().programme, load_demonstration_programme("programme_1993").programme]
@@ -59,6 +59,11 @@ def changed(old: str, new: str) -> str:
         (changed("key: code", "key: payer"), "plain.yaml:34: feed.tables.payees.key: column 1:"),
         (changed('lookup("payees"', 'lookup("nobody"'), "feed.data.payee_hash: column 17:"),
         (changed("header: false", "header: false\n  colour: red"), "feed.colour: is not a known field here"),
+        (
+            changed("header: false", "format: camt"),
+            "plain.yaml:12: feed.columns: are declared for csv, and only",
+        ),
+        (changed("header: false", "format: xml"), "plain.yaml:9: feed.format: must be one of csv, camt"),
         (PLAIN + "  keyed: [payer_hash]\n", "plain.yaml:36: feed.keyed: payer_hash is not in data"),
     ],
 )
@@ -72,7 +77,7 @@ def test_a_mapping_that_the_behaviour_does_not_take_is_named() -> None:
     data = dict(plain().data, standing_order='"yes"', colour="note")
     del data["currency"]
     profile = plain(data=data, keyed=("amount_minor",))
-    problems = dict(validate_mapping(profile, behaviour("non_cash_payment")))
+    problems = dict(validate_mapping(profile, behaviours()))
     assert problems == {
         "keyed": "amount_minor is no text",
         "data.standing_order": "column 1: this gives a text, but true or false is needed",

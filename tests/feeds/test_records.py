@@ -9,7 +9,8 @@ from itertools import islice
 import pytest
 
 from carbonpoints.behaviours.cells import BadLineError
-from carbonpoints.behaviours.profiles import ColumnDefinition, ProfileDefinition
+from carbonpoints.behaviours.columns import ColumnDefinition
+from carbonpoints.behaviours.profiles import ProfileDefinition
 from carbonpoints.behaviours.records import LINE_BYTES_MAX, BrokenFileError, Records
 
 PROFILE = ProfileDefinition(
