@@ -28,6 +28,7 @@ from carbonpoints.core.openapi import configure_openapi
 from carbonpoints.core.problems import init_problems
 from carbonpoints.core.routes import DESCRIPTION, HEALTH, TEST_CLOCK
 from carbonpoints.core.shared_clock import init_shared_clock
+from carbonpoints.rules.budget_routes import BUDGETS
 from carbonpoints.rules.changes import CATALOGUE_KINDS
 from carbonpoints.rules.routes import CATALOGUE
 from carbonpoints.rules.workbook_routes import WORKBOOKS
@@ -47,6 +48,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield CATALOGUE
     yield CHANGES
     yield WORKBOOKS
+    yield BUDGETS
     yield FEEDS
     yield EVENTS
     yield SIMULATION

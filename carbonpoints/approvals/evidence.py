@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.approvals.drafts import Draft
 from carbonpoints.approvals.errors import EvidenceFailed, EvidenceMissing, NoticeTooShort, StepNotAllowed
-from carbonpoints.approvals.kinds import check_items
+from carbonpoints.approvals.kinds import CheckFinding, check_items
 from carbonpoints.approvals.lifecycle import OPEN
 from carbonpoints.approvals.models import ChangeEvidence, ChangeRequest
 from carbonpoints.approvals.notice import worse_fields
@@ -62,24 +62,27 @@ def record_evidence(
 def record_checks(session: Session, draft: Draft, *, person: str) -> list[FieldError]:
     """Check a draft against what is in force now, keep what comes of it, and return what stands in its way."""
     found = check_items(session, draft.programme_id, draft.proposed)
-    for kind, findings in found.items():
-        details = {
-            "findings": [
-                {
-                    "field": error.field,
-                    "column": column,
-                    "code": error.code,
-                    "detail": filled(error.detail, error.params),
-                    "severity": "error" if stops else "warning",
-                }
-                for error, column, stops in findings
-            ]
-        }
-        result = Result.FAILED if any(one.stops for one in findings) else Result.PASSED
-        if findings and result is Result.PASSED:
-            result = Result.WARNING
-        record_evidence(session, draft, kind, result, details, person=person)
-    return [one.error for findings in found.values() for one in findings if one.stops]
+    for kind, one in found.items():
+        details = {"findings": [_shown(finding) for finding in one.findings], **one.details}
+        record_evidence(session, draft, kind, one.result or _result(one.findings), details, person=person)
+    return [finding.error for one in found.values() for finding in one.findings if finding.stops]
+
+
+def _shown(finding: CheckFinding) -> dict[str, Any]:
+    error = finding.error
+    return {
+        "field": error.field,
+        "column": finding.column,
+        "code": error.code,
+        "detail": filled(error.detail, error.params),
+        "severity": "error" if finding.stops else "warning",
+    }
+
+
+def _result(findings: Sequence[CheckFinding]) -> Result:
+    if any(finding.stops for finding in findings):
+        return Result.FAILED
+    return Result.WARNING if findings else Result.PASSED
 
 
 def list_evidence(session: Session, change: ChangeRequest) -> Sequence[ChangeEvidence]:

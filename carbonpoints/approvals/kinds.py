@@ -6,17 +6,16 @@ does; a new kind, or another check, is plugged in there without touching the lif
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Flask, current_app
 from sqlalchemy.orm import Session
 
 from carbonpoints.approvals.changes import ProposedVersion
-from carbonpoints.approvals.requirements import EvidenceKind
+from carbonpoints.approvals.requirements import EvidenceKind, Result
 from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.core.errors import FieldError, InvalidRequest
 
@@ -36,8 +35,17 @@ class CheckFinding(NamedTuple):
     stops: bool = True
 
 
-Findings = Mapping[EvidenceKind, Sequence[CheckFinding]]
-"""What checks found, by the evidence they make; nothing found is evidence too, a kind left out was not looked at."""
+class Checked(NamedTuple):
+    """What one check came to: what it found, what it worked out, and the result where findings do not give it."""
+
+    findings: Sequence[CheckFinding] = ()
+    details: Mapping[str, Any] = {}
+    """JSON, by the place of the item it is about."""
+    result: Result | None = None
+
+
+Findings = Mapping[EvidenceKind, Checked]
+"""What checks came to, by the evidence they make; nothing found is evidence too, a kind left out was not looked at."""
 
 Check = Callable[[Session, int, Sequence[ProposedVersion]], Findings]
 """Judges everything that one change of a programme proposes, as if it were in force; fields begin `items.<number>.`."""
@@ -105,11 +113,14 @@ def _refuse_validity(item: ProposedVersion) -> None:
 def check_items(session: Session, programme_id: int, proposed: Sequence[ProposedVersion]) -> Findings:
     """Return what the checks of all packages concerned found."""
     kinds = {item.kind for item in proposed}
-    found: defaultdict[EvidenceKind, list[CheckFinding]] = defaultdict(list)
+    found: dict[EvidenceKind, Checked] = {}
     for known in _known():
         if not kinds.isdisjoint(known.readers):
-            for evidence, findings in known.check(session, programme_id, proposed).items():
-                found[evidence] += findings
+            for evidence, one in known.check(session, programme_id, proposed).items():
+                before = found.get(evidence, Checked())
+                found[evidence] = Checked(
+                    [*before.findings, *one.findings], {**before.details, **one.details}, one.result
+                )
     return found
 
 

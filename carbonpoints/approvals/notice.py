@@ -69,7 +69,7 @@ TERMS: Mapping[VersionKind, Terms] = {
         never="name_en name_zh behaviour_class attributes.*.name_en attributes.*.name_zh",
     ),
     VersionKind.PROGRAMME: _terms(
-        never="name_en name_zh holidays dated_copies consent_sources.*.name_en consent_sources.*.name_zh "
+        never="name_en name_zh millifen_per_credit holidays dated_copies consent_sources.*.name_en consent_sources.*.name_zh "
         "event_sources.*.operator_en event_sources.*.operator_zh",
         when_lower="release_grace_days late_event_days future_tolerance_s notice_days",
         when_higher="clawback_limit_millicredits undecided_retention_days consent_sources.*.retention_days",
@@ -81,8 +81,8 @@ TERMS: Mapping[VersionKind, Terms] = {
 _REDUCTION = _terms(when_lower="value")
 """A factor that is itself a reduction: only a lower figure is worse. Of any other nobody knows without the rules."""
 
-TECHNICAL = frozenset({VersionKind.FEED_PROFILE, VersionKind.PROPOSAL})
-"""Kinds that say nothing to customers."""
+TECHNICAL = frozenset({VersionKind.FEED_PROFILE, VersionKind.BUDGET, VersionKind.PROPOSAL})
+"""Kinds that promise nothing to customers."""
 
 _IMPLIED: Mapping[VersionKind, Mapping[str, Any]] = {VersionKind.PROGRAMME: {"notice_days": NOTICE_DAYS}}
 """What content means that was stored before the field was there."""

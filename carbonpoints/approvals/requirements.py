@@ -46,7 +46,7 @@ NEEDED: Mapping[str, frozenset[EvidenceKind]] = {
     "behaviour": _CHECKED,
     "programme": _CHECKED,
     "feed_profile": _CHECKED | {EvidenceKind.TRIAL_LOAD},
-    "budget": frozenset({EvidenceKind.BURN_FORECAST}),
+    "budget": _CHECKED | {EvidenceKind.BURN_FORECAST},
     "reward": frozenset({EvidenceKind.PRICE_AND_STOCK_FORECAST}),
     "credit_policy": frozenset({EvidenceKind.MIGRATION_MATRIX}),
 }

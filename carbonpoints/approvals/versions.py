@@ -33,6 +33,7 @@ class VersionKind(StrEnum):
     RULE = "rule"
     SHARED_CAP = "shared_cap"
     CAMPAIGN = "campaign"
+    BUDGET = "budget"
     FEED_PROFILE = "feed_profile"
     PROPOSAL = "proposal"
 

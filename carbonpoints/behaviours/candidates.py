@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
@@ -10,7 +11,11 @@ from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.rules.catalogue import PinnedRule
+from carbonpoints.rules.definitions import BudgetDefinition
 from carbonpoints.rules.engine import Assessment, CompiledRule
+from carbonpoints.rules.timelines import Held
+
+Budgets = Sequence[Held[BudgetDefinition]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Delivery:
     received_at: datetime
     identity_key: bytes
     key_version: int
+    budgets: Budgets = ()
+    """The programme's; left out where nothing is decided."""
 
 
 class Claim(NamedTuple):

@@ -1,9 +1,10 @@
 """The second step of an event: decided in booking order (M16), and booked under its account's lock.
 
 One function for one event and for a whole chunk: what is needed is read set-based and every event is decided in
-order; then the accounts are locked in id order, those that moved meanwhile are read and decided again, and everything
-new is written at once. Only then is it committed. Any two large batches share accounts: what is worked out before the
-lock does not keep the other waiting.
+order; then the accounts are locked in id order, those that moved meanwhile are read and decided again, what is given
+out is drawn on the budgets, and everything new is written at once. Only then is it committed. Any two large batches
+share accounts: what is worked out before the lock does not keep the other waiting. Where a budget has less than is
+wanted, all is decided once more with what it has.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from carbonpoints.behaviours.intake import is_covered
 from carbonpoints.behaviours.payloads import write_payloads
 from carbonpoints.core import clock
 from carbonpoints.core.clock import add_months
+from carbonpoints.ledger.budgets import draw, hand_back, wanted_by
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.flows import OPEN, Book, Moment, earn, quantify
 from carbonpoints.ledger.posting import lock_books, read_books, write_books
 from carbonpoints.ledger.queries import KnownEvent, find_events
+from carbonpoints.rules.budgets import Purse, terms_on
 from carbonpoints.rules.definitions import RuleDefinition
 from carbonpoints.rules.engine import Outcome
 from carbonpoints.rules.usage import UsageBook
@@ -65,6 +68,7 @@ class Work:
     consents: Mapping[tuple[int, str], datetime]
     known: dict[bytes, KnownEvent]
     usage: dict[int, UsageBook]
+    purse: Purse
     oldest: datetime
     """What happened before is too late."""
     payloads: list[tuple[int, int, bytes]]
@@ -73,6 +77,7 @@ class Work:
 
     def replace(self, accounts: Collection[int], newer: Work) -> None:
         """Take what `newer` says of these accounts in the place of what is here."""
+        self.moment = max(self.moment, newer.moment, key=lambda moment: moment.booked_at)
         self.books |= newer.books
         for account_id in accounts:
             self.usage.pop(account_id, None)
@@ -95,35 +100,75 @@ def decide(
     if moved:
         places = [place for place, candidate in enumerate(candidates) if candidate.account_id in moved]
         newer, again = _decide_all(session, delivery, [candidates[place] for place in places])
-        work.replace(moved, newer)
-        for place, receipt in zip(places, again, strict=True):
-            receipts[place] = receipt
-    write_books(session, work.books.values())
-    write_payloads(session, work.payloads)
-    usage_store.write(session, work.usage)
+        if newer.moment.business_date == work.moment.business_date:
+            work.replace(moved, newer)
+            for place, receipt in zip(places, again, strict=True):
+                receipts[place] = receipt
+        else:  # All of a delivery is booked on one business date.
+            work, receipts = _decide_all(session, delivery, candidates)
     if work.withdrawn:
         release_acts(session, work.withdrawn)
         remember_undecided(session, delivery, work.withdrawn)
+    if delivery.budgets:
+        work, receipts = _within_budgets(session, candidates, work, receipts)
+    write_books(session, work.books.values())
+    write_payloads(session, work.payloads)
+    usage_store.write(session, work.usage)
     return receipts, work.books
 
 
-def _decide_all(
-    session: Session, delivery: Delivery, candidates: Sequence[Candidate]
+def _within_budgets(
+    session: Session, candidates: Sequence[Candidate], work: Work, receipts: list[Receipt]
 ) -> tuple[Work, list[Receipt]]:
-    """Read the candidates' accounts and decide, in memory; the heads are read first, so that `lock_books` can tell."""
+    """Draw what was decided on the budgets; where one has less, decide again with that and hand back the rest.
+
+    Nothing is waited for after this: what is written next is ours alone.
+    """
+    wanted = wanted_by(work.books.values())
+    drawn = {
+        terms.code: draw(session, terms, wanted[terms.code])
+        for terms in work.purse.terms
+        if terms.code in wanted
+    }
+    given = {code: one.millicredits if one else 0 for code, one in drawn.items()}
+    if all(given[code] == one.millicredits for code, one in wanted.items()):
+        return work, receipts
+    work, receipts = _decide_all(session, work.delivery, candidates, work.moment, dict(given))
+    used = wanted_by(work.books.values())
+    for code, one in drawn.items():
+        rest = given[code] - (used[code].millicredits if code in used else 0)
+        if one is not None and rest:
+            hand_back(session, one, rest)
+    return work, receipts
+
+
+def _decide_all(
+    session: Session,
+    delivery: Delivery,
+    candidates: Sequence[Candidate],
+    moment: Moment | None = None,
+    left: dict[str, int] | None = None,
+) -> tuple[Work, list[Receipt]]:
+    """Read the candidates' accounts and decide, in memory; the heads are read first, so that `lock_books` can tell.
+
+    `left` is what the budgets have for these, by code; without it they are not asked. `moment` is now by default.
+    """
     placed = [candidate for candidate in candidates if candidate.undecided is None]
     account_ids = sorted({candidate.account_id for candidate in placed})
     books = read_books(session, account_ids)
-    booked_at = max([clock.now(), *(book.last_booked_at for book in books.values())])
+    if moment is None:
+        booked_at = max([clock.now(), *(book.last_booked_at for book in books.values())])
+        moment = Moment.at(booked_at, delivery.programme.calendar)
     work = Work(
         delivery=delivery,
-        moment=Moment.at(booked_at, delivery.programme.calendar),
+        moment=moment,
         books=books,
         consents=consents_in_force(session, account_ids),
         known=find_events(
             session, [(c.claimed_by or c.account_id, c.event_hash) for c in placed if not c.is_new]
         ),
         usage=usage_store.load(session, placed),
+        purse=Purse(terms_on(delivery.budgets, delivery.programme, moment.business_date), left),
         oldest=_oldest(delivery),
         payloads=[],
         withdrawn=[],
@@ -153,7 +198,7 @@ def _decide_one(work: Work, candidate: Candidate) -> Receipt:
         work.withdrawn.append(replace(candidate, undecided=end))
         return Receipt(event_hash, end, account_id, 0, 0, 0, None)
     disposition, outcome = _judge(work, candidate, book)
-    reason, reduction_mg, amount_millicredits, _, trace = outcome
+    reason, reduction_mg, amount_millicredits, _, trace, _ = outcome
     moment, occurred_at = work.moment, candidate.occurred_at
     seq = book.decide(
         DecisionKind.EVENT,
@@ -220,7 +265,7 @@ def _judge(work: Work, candidate: Candidate, book: Book) -> tuple[Disposition, O
         usage = work.usage[candidate.account_id] = UsageBook(secret=work.delivery.identity_key)
     if candidate.compiled.boosts is not None and usage.opened_on is None:
         usage.opened_on = work.delivery.programme.calendar.local_date(book.opened_at)
-    outcome = candidate.compiled.settle(candidate.assessment, usage, candidate.local_date)
+    outcome = candidate.compiled.settle(candidate.assessment, usage, candidate.local_date, work.purse.draw)
     return disposition_of(outcome), outcome
 
 

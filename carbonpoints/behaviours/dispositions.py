@@ -43,6 +43,8 @@ def disposition_of(outcome: Outcome) -> Disposition:
     """Return how an event ends that a rule has judged."""
     if outcome.reason is not None:
         return Disposition.INELIGIBLE
+    if outcome.budget is not None:
+        return Disposition.BUDGET_EXHAUSTED
     if outcome.cap is None:
         return Disposition.CREDITED
     if outcome.reduction_mg or outcome.amount_millicredits:

@@ -21,7 +21,13 @@ from carbonpoints.rules.engine import CompiledRule
 from carbonpoints.rules.tracing import ConditionResult, Formula, trace_conditions, trace_formulas
 
 JUDGED = frozenset(
-    {Disposition.CREDITED, Disposition.PARTLY_CREDITED, Disposition.CAPPED, Disposition.INELIGIBLE}
+    {
+        Disposition.CREDITED,
+        Disposition.PARTLY_CREDITED,
+        Disposition.CAPPED,
+        Disposition.BUDGET_EXHAUSTED,
+        Disposition.INELIGIBLE,
+    }
 )
 """The ends that a rule's conditions led to."""
 
@@ -59,6 +65,8 @@ class Explanation:
     reason: str | None = None
     cap: str | None = None
     cap_left: int | None = None
+    budget: str | None = None
+    """The budget that did not cover its credits."""
     counters: Mapping[str, str] = field(default_factory=dict)
     boosts: Sequence[BoostUsed] = ()
     """Campaigns whose bonus is part of the amount."""
@@ -79,7 +87,7 @@ def explain(
     disposition = Disposition(decision.disposition)
     assessment = compiled.assess(values) if compiled is not None and values is not None else None
     estimate_mg = assessment.estimate_mg if assessment is not None else None
-    reason, cap = trace.get("reason"), trace.get("cap")
+    reason, cap, budget = trace.get("reason"), trace.get("cap"), trace.get("budget")
     counters: dict[str, str] = trace.get("counters", {})
     boosts = _boosts(pinned, trace.get("boosts", {}))
     return Explanation(
@@ -97,6 +105,7 @@ def explain(
         reason=reason,
         cap=cap,
         cap_left=trace.get("left"),
+        budget=budget,
         counters=counters,
         boosts=boosts,
         expires_on=expires_on,
@@ -107,6 +116,7 @@ def explain(
             reason=reason,
             cap=cap,
             boosts=[boost.definition for boost in boosts],
+            budget=budget,
         ),
     )
 

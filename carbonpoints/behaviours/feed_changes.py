@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.approvals.changes import ProposedVersion
-from carbonpoints.approvals.kinds import CheckFinding, Findings, KnownKinds
+from carbonpoints.approvals.kinds import Checked, CheckFinding, Findings, KnownKinds
 from carbonpoints.approvals.requirements import EvidenceKind
 from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.behaviours.profiles import (
@@ -59,7 +59,7 @@ def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersi
         if item.kind is VersionKind.FEED_PROFILE and item.content is not None
         for path, message in _problems(profile_from_content(item.content), behaviours, sources)
     ]
-    return {EvidenceKind.STATIC_CHECKS: findings}
+    return {EvidenceKind.STATIC_CHECKS: Checked(findings)}
 
 
 def _problems(

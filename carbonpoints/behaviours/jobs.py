@@ -89,10 +89,15 @@ def _credit_next_chunk(job: JobSource) -> bool:
         if row is None:
             return False
         chunk_no, events = row.chunk_no, decode_chunk(row.content)
+        catalogue = load_catalogue(session, job.programme_id)
         delivery = open_delivery(
-            session, programme_id=job.programme_id, source_uri=job.source_uri, received_at=received_at
+            session,
+            programme_id=job.programme_id,
+            source_uri=job.source_uri,
+            received_at=received_at,
+            budgets=catalogue.budgets,
         )
-        candidates = prepare(delivery, load_catalogue(session, job.programme_id), events)
+        candidates = prepare(delivery, catalogue, events)
         place(session, delivery, candidates)
     key = {"job_id": job.job_id, "chunk_no": chunk_no}
 

@@ -175,6 +175,11 @@ class EventSchema(Schema):
     estimate_mg = fields.Integer(required=True, allow_none=True)
     cut_by = fields.Nested(CutSchema, required=True, allow_none=True)
     boosts = fields.List(fields.Nested(BoostUsedSchema), required=True)
+    budget = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The budget that was used up, so that no credits were given."},
+    )
     sentence = fields.Nested(SentenceSchema, required=True)
     caveat = Caveat()
 

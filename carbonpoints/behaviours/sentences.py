@@ -46,7 +46,6 @@ NOTHING: dict[Disposition, Sentence] = {
     Disposition.CLAIMED_ELSEWHERE: Sentence(
         "the same act had been reported before under another event", "同一行为此前已由另一事件申报"
     ),
-    Disposition.BUDGET_EXHAUSTED: Sentence("the programme's budget was used up", "碳普惠项目预算已用完"),
     Disposition.UNDER_REVIEW: Sentence("it is under review", "该事件正在核查"),
 }
 PROBLEMS: dict[str, Sentence] = {
@@ -89,6 +88,7 @@ def sentence_for(
     reason: str | None,
     cap: str | None,
     boosts: Sequence[CampaignDefinition],
+    budget: str | None,
 ) -> Sentence:
     """Return the sentence for a decided event."""
     disposition = Disposition(decision.disposition)
@@ -98,10 +98,24 @@ def sentence_for(
     day = decision.local_date.isoformat()
     if disposition in {Disposition.CREDITED, Disposition.PARTLY_CREDITED}:
         return _earned(decision, names, pinned=pinned, estimate_mg=estimate_mg, cap=cap, boosts=boosts)
+    if disposition is Disposition.BUDGET_EXHAUSTED:
+        return _budget_used_up(decision, names, budget)
     why = _why_nothing(disposition, pinned, reason, cap)
     return Sentence(
         f"{names.en} on {day} earned nothing: {why.en}.", f"{day} 的{names.zh}未获得积分:{why.zh}。"
     )
+
+
+def _budget_used_up(decision: Ended, names: Sentence, budget: str | None) -> Sentence:
+    """Say that credits ran out, and that a reduction counts all the same."""
+    day = decision.local_date.isoformat()
+    en = f"{names.en} on {day} earned no credits: the budget {budget} was used up"
+    zh = f"{day} 的{names.zh}未获得积分:预算 {budget} 已用完"
+    if decision.reduction_mg:
+        grams = grams_text(decision.reduction_mg)
+        en += f"; its estimated reduction of {grams} g CO2e counts all the same"
+        zh += f";估算减排量 {grams} 克二氧化碳当量照常计入"
+    return Sentence(f"{en}.", f"{zh}。")
 
 
 def _earned(

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.programme import programme_settings
-from carbonpoints.behaviours.candidates import Candidate, Delivery, Source
+from carbonpoints.behaviours.candidates import Budgets, Candidate, Delivery, Source
 from carbonpoints.behaviours.deciding import Receipt, decide
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import UnknownSource
@@ -54,14 +54,16 @@ class Placed:
     candidates: list[Candidate]
 
 
-def open_delivery(session: Session, *, programme_id: int, source_uri: str, received_at: datetime) -> Delivery:
+def open_delivery(
+    session: Session, *, programme_id: int, source_uri: str, received_at: datetime, budgets: Budgets = ()
+) -> Delivery:
     """Return what all events of one delivery share; UnknownSource where the source is not registered."""
     programme = programme_settings(session, programme_id)
-    return _open_delivery(session, programme, source_uri, received_at)
+    return _open_delivery(session, programme, source_uri, received_at, budgets)
 
 
 def _open_delivery(
-    session: Session, programme: ProgrammeSettings, source_uri: str, received_at: datetime
+    session: Session, programme: ProgrammeSettings, source_uri: str, received_at: datetime, budgets: Budgets
 ) -> Delivery:
     declared = programme.event_sources.get(source_uri)
     if declared is None:
@@ -74,6 +76,7 @@ def _open_delivery(
         received_at=received_at,
         identity_key=config.identity_key,
         key_version=config.identity_key_version,
+        budgets=budgets,
     )
 
 
@@ -122,7 +125,7 @@ def place_events(
 
     Raises UnknownSource before anything is written.
     """
-    delivery = _open_delivery(session, programme, source_uri, clock.now())
+    delivery = _open_delivery(session, programme, source_uri, clock.now(), catalogue.budgets)
     candidates = prepare(delivery, catalogue, events)
     place(session, delivery, candidates)
     return Placed(delivery, candidates)

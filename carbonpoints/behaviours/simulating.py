@@ -249,6 +249,7 @@ def _with_chosen(held: HeldVersions, chosen: HeldVersions) -> HeldVersions:
         [*_others(held.factors, chosen.factors), *chosen.factors],
         [*_others(held.shared_caps, chosen.shared_caps), *chosen.shared_caps],
         [*_others(held.campaigns, chosen.campaigns), *chosen.campaigns],
+        held.budgets,
     )
 
 

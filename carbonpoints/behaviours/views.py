@@ -32,8 +32,6 @@ from carbonpoints.rules.catalogue import PinnedRule, read_pin
 from carbonpoints.rules.reading import as_content
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-AWARDED = frozenset({Disposition.CREDITED, Disposition.PARTLY_CREDITED})
-
 
 _ITEM = (
     '{"source":%s,"id":%s,"disposition":%s,"event_id":%s,"account_id":%s,"reduction_mg":%d,'
@@ -86,7 +84,7 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
         decision = read_decision(session, number.account_id, number.account_seq)
         if decision is None or decision.kind != DecisionKind.EVENT:
             raise EventNotFound
-        if awards_only and Disposition(decision.disposition) not in AWARDED:
+        if awards_only and not (decision.amount_millicredits or decision.reduction_mg):
             raise EventNotFound
         source = session.get(EventSource, decision.source_id)
         if caller.role is Role.FEED_PARTNER and (source is None or source.uri not in caller.sources):
@@ -154,6 +152,7 @@ def ending_view(ended: Ended, explanation: Explanation) -> dict[str, Any]:
             }
             for boost in explanation.boosts
         ],
+        "budget": explanation.budget,
         "sentence": explanation.sentence._asdict(),
     }
 

@@ -88,6 +88,8 @@ class ProgrammeSettings:
     clawback_limit_millicredits: int
     """The most that a reversal leaves due (M6)."""
     undecided_retention_days: int
+    millifen_per_credit: int
+    """What a credit costs the bank, in thousandths of a fen; 0 in settings from before it was asked for."""
     consent_sources: Mapping[str, ConsentSource]
     event_sources: Mapping[str, EventSource]
     """By CloudEvents `source`."""
@@ -143,6 +145,7 @@ def parse_programme_settings(
         future_tolerance_s=content["future_tolerance_s"],
         clawback_limit_millicredits=content["clawback_limit_millicredits"],
         undecided_retention_days=content["undecided_retention_days"],
+        millifen_per_credit=content.get("millifen_per_credit", 0),
         consent_sources={
             name: _consent_source(name, source) for name, source in content["consent_sources"].items()
         },

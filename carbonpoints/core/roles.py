@@ -45,6 +45,7 @@ SCOPES = frozenset(
         "changes:check",
         "rules:check",
         "rules:simulate",
+        "budgets:read",
         "ledger:read",
         "clock:write",
         "tasks:read",
@@ -79,14 +80,14 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
         }
     ),
     Role.RULE_MAKER: frozenset(
-        {"catalogue:read", "changes:read", "changes:write", "rules:check", "rules:simulate"}
+        {"catalogue:read", "changes:read", "changes:write", "rules:check", "rules:simulate", "budgets:read"}
     ),
     Role.RULE_CHECKER: frozenset(
-        {"catalogue:read", "changes:read", "changes:check", "rules:check", "rules:simulate"}
+        {"catalogue:read", "changes:read", "changes:check", "rules:check", "rules:simulate", "budgets:read"}
     ),
-    Role.FINANCE: frozenset({"catalogue:read", "rules:simulate", "ledger:read"}),
+    Role.FINANCE: frozenset({"catalogue:read", "rules:simulate", "budgets:read", "ledger:read"}),
     Role.CREDIT_OFFICER: frozenset({"accounts:read", "catalogue:read"}),
-    Role.RISK: frozenset({"accounts:read", "events:read", "catalogue:read", "ledger:read"}),
+    Role.RISK: frozenset({"accounts:read", "events:read", "catalogue:read", "budgets:read", "ledger:read"}),
     Role.CUSTOMER_SERVICE: frozenset({"accounts:read", "events:read", "catalogue:read", "tasks:read"}),
     Role.OPERATIONS: frozenset(
         {
@@ -98,6 +99,7 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "feeds:write",
             "feeds:read",
             "catalogue:read",
+            "budgets:read",
             "ledger:read",
             "clock:write",
         }
@@ -110,6 +112,7 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "catalogue:read",
             "changes:read",
             "rules:simulate",
+            "budgets:read",
             "ledger:read",
         }
     ),

@@ -15,6 +15,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -287,3 +288,66 @@ class SealedRange(Model):
     to_seq: Mapped[int] = mapped_column(BigInteger)
     seal_batch_id: Mapped[int] = mapped_column(Integer)
     digest: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class BudgetPeriod(Model):
+    """A month or year of a programme's budget that was drawn on, with the limits its slices were cut by (M16)."""
+
+    __tablename__ = "budget_period"
+    __table_args__ = (
+        UniqueConstraint("programme_id", "code", "starts_on"),
+        CheckConstraint("starts_on <= ends_on", name="dates"),
+        distributed_by("reference"),
+    )
+
+    budget_period_id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    programme_id: Mapped[int] = mapped_column(ForeignKey("programme.programme_id"))
+    code: Mapped[str] = mapped_column(Text)
+    starts_on: Mapped[date]
+    ends_on: Mapped[date]
+    """Both are business dates of the period."""
+    version_id: Mapped[int] = mapped_column(Integer)
+    known_version_id: Mapped[int] = mapped_column(Integer)
+    """The highest version of the code that was known then."""
+    limit_millicredits: Mapped[int | None] = mapped_column(BigInteger)
+    limit_microfen: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class BudgetSlice(Model):
+    """A part of a period that one transaction at a time draws on; a measure without a limit has no share."""
+
+    __tablename__ = "budget_slice"
+    __table_args__ = (
+        CheckConstraint(
+            "used_millicredits >= 0 AND used_millicredits <= share_millicredits", name="millicredits"
+        ),
+        CheckConstraint("used_microfen >= 0 AND used_microfen <= share_microfen", name="microfen"),
+        distributed_by("reference"),
+    )
+
+    budget_period_id: Mapped[int] = mapped_column(
+        ForeignKey("budget_period.budget_period_id"), primary_key=True
+    )
+    slice_no: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    share_millicredits: Mapped[int | None] = mapped_column(BigInteger)
+    share_microfen: Mapped[int | None] = mapped_column(BigInteger)
+    used_millicredits: Mapped[int] = mapped_column(BigInteger)
+    used_microfen: Mapped[int] = mapped_column(BigInteger)
+
+
+class BudgetBurn(Model):
+    """What a slice gave out on a business date, less what came back of it; below zero where another slice gave it."""
+
+    __tablename__ = "budget_burn"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["budget_period_id", "slice_no"], ["budget_slice.budget_period_id", "budget_slice.slice_no"]
+        ),
+        distributed_by("reference"),
+    )
+
+    budget_period_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    slice_no: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    business_date: Mapped[date] = mapped_column(primary_key=True)
+    millicredits: Mapped[int] = mapped_column(BigInteger)
+    microfen: Mapped[int] = mapped_column(BigInteger)

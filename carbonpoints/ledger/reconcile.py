@@ -10,6 +10,7 @@ from psycopg import sql
 from sqlalchemy.orm import Session
 
 from carbonpoints.core.db import raw_connection
+from carbonpoints.ledger.budget_proof import BUDGETS
 from carbonpoints.ledger.proofs import PARAMETERS, PROOFS, SIDES, Proof
 from carbonpoints.ledger.seal import verify
 
@@ -41,7 +42,7 @@ def check(session: Session) -> list[Finding]:
     it in a REPEATABLE READ transaction, as `flask ledger check` does.
     """
     connection = raw_connection(session)
-    findings = [_prove(connection, proof) for proof in PROOFS]
+    findings = [_prove(connection, proof) for proof in (*PROOFS, BUDGETS)]
     sealed = verify(session)
     findings.append(
         Finding(

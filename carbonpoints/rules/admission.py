@@ -22,7 +22,12 @@ from carbonpoints.approvals.versions import (
 from carbonpoints.core.errors import Message
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.checking import check_rule
-from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
+from carbonpoints.rules.definitions import (
+    BehaviourDefinition,
+    BudgetDefinition,
+    FactorDefinition,
+    RuleDefinition,
+)
 from carbonpoints.rules.findings import Finding
 from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.reading import as_content
@@ -30,9 +35,9 @@ from carbonpoints.rules.submissions import Located, Submission
 from carbonpoints.rules.term_checks import check_term
 from carbonpoints.rules.timelines import Held
 
-HasDates = FactorDefinition | RuleDefinition | SharedCapDefinition | CampaignDefinition
+HasDates = FactorDefinition | RuleDefinition | SharedCapDefinition | CampaignDefinition | BudgetDefinition
 Found = Iterator[tuple[Located[Any], Finding]]
-Dated = TypeVar("Dated", FactorDefinition, RuleDefinition)
+Dated = TypeVar("Dated", FactorDefinition, RuleDefinition, BudgetDefinition)
 Term = TypeVar("Term", SharedCapDefinition, CampaignDefinition)
 During = Callable[[Dated, datetime | None, datetime | None], Dated]
 """Returns a definition with its dates set to those."""
@@ -48,6 +53,8 @@ class InForce:
     behaviours: Sequence[Held[BehaviourDefinition]]
     rules: Sequence[Held[RuleDefinition]]
     factors: Sequence[Held[FactorDefinition]]
+    budgets: Sequence[Held[BudgetDefinition]]
+    says_what_a_credit_costs: bool
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ def proposed_versions(submission: Submission, zone: tzinfo) -> list[ProposedVers
     proposed += [_dated(VersionKind.RULE, item.definition, zone) for item in submission.rules]
     proposed += [_dated(VersionKind.SHARED_CAP, item.definition, zone) for item in submission.shared_caps]
     proposed += [_dated(VersionKind.CAMPAIGN, item.definition, zone) for item in submission.campaigns]
+    proposed += [_dated(VersionKind.BUDGET, item.definition, zone) for item in submission.budgets]
     return proposed
 
 
@@ -117,12 +125,13 @@ class _Admission:
         self.submission = submission
         self.in_force = in_force
         zone = in_force.zone
-        factors_ended, rules_ended = (
-            _ended(submission, kind) for kind in (VersionKind.FACTOR, VersionKind.RULE)
+        factors_ended, rules_ended, budgets_ended = (
+            _ended(submission, kind) for kind in (VersionKind.FACTOR, VersionKind.RULE, VersionKind.BUDGET)
         )
         self.factors = _standing(submission.factors, in_force.factors, factor_during, zone, factors_ended)
         self.rules = _standing(submission.rules, in_force.rules, _rule_during, zone, rules_ended)
         self.behaviours_ended = _ended(submission, VersionKind.BEHAVIOUR)
+        self.budgets = _standing(submission.budgets, in_force.budgets, _budget_during, zone, budgets_ended)
         self.behaviours = {held.version.code: held.definition for held in in_force.behaviours}
         self.behaviours |= {item.definition.code: item.definition for item in submission.behaviours}
 
@@ -131,6 +140,7 @@ class _Admission:
         yield from self._behaviours()
         yield from self._terms(self.submission.shared_caps)
         yield from self._terms(self.submission.campaigns)
+        yield from self._budgets()
         yield from _overlaps(self.factors, lambda factor: factor.code)
         yield from _overlaps(self.rules, lambda rule: rule.behaviour)
         factors = [standing.definition for standing in self.factors]
@@ -164,6 +174,20 @@ class _Admission:
                     "%(code)s is no consent source of this programme", code=behaviour.consent_source
                 )
                 yield located, Finding("consent_source", 0, "unknown_consent_source", message)
+
+    def _budgets(self) -> Found:
+        yield from _overlaps(self.budgets, lambda budget: budget.code)
+        periods = {held.version.code: held.definition.period for held in self.in_force.budgets}
+        is_priced = self.in_force.says_what_a_credit_costs or bool(self.submission.programmes)
+        for located in self.submission.budgets:
+            budget = located.definition
+            period = periods.setdefault(budget.code, budget.period)
+            if budget.period != period:
+                message = Message("must stay %(period)s: give another period another code", period=period)
+                yield located, Finding("period", 0, "period_fixed", message)
+            if budget.fen is not None and not is_priced:
+                message = Message("needs millifen_per_credit in the programme's settings")
+                yield located, Finding("fen", 0, "no_price", message)
 
     def _terms(self, terms: Iterable[Located[Term]]) -> Found:
         for located in terms:
@@ -231,6 +255,13 @@ def factor_during(factor: FactorDefinition, start: datetime | None, end: datetim
 
 def _rule_during(rule: RuleDefinition, start: datetime | None, end: datetime | None) -> RuleDefinition:
     return replace(rule, valid_from=start or rule.valid_from, valid_to=end)
+
+
+def _budget_during(
+    budget: BudgetDefinition, start: datetime | None, end: datetime | None
+) -> BudgetDefinition:
+    valid_from = start.date() if start else budget.valid_from
+    return replace(budget, valid_from=valid_from, valid_to=end.date() if end else None)
 
 
 def _overlaps(standing: Sequence[_Standing[Dated]], scope: Callable[[Dated], str]) -> Found:

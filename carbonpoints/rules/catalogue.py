@@ -8,7 +8,7 @@ pin), so that it can be explained and replayed whatever is in force later.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -30,7 +30,12 @@ from carbonpoints.approvals.versions import (
     version_mark,
 )
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
-from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
+from carbonpoints.rules.definitions import (
+    BehaviourDefinition,
+    BudgetDefinition,
+    FactorDefinition,
+    RuleDefinition,
+)
 from carbonpoints.rules.engine import CompiledRule
 from carbonpoints.rules.parsing import from_content
 from carbonpoints.rules.timelines import (
@@ -50,6 +55,7 @@ KINDS = (
     VersionKind.FACTOR,
     VersionKind.SHARED_CAP,
     VersionKind.CAMPAIGN,
+    VersionKind.BUDGET,
 )
 
 
@@ -111,6 +117,7 @@ class Catalogue:
     """Which versions it was built from."""
     behaviours: Mapping[str, BehaviourDefinition]
     """The known behaviour types by code, as they hold latest."""
+    budgets: Sequence[Held[BudgetDefinition]]
     _timelines: Mapping[str, Timeline[PinnedRule | None]]
 
     def rule_at(self, behaviour_code: str, occurred_at: datetime) -> PinnedRule | None:
@@ -155,6 +162,7 @@ def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> 
         programme_id,
         mark_of(held.versions),
         {code: _latest(timeline) for code, timeline in timelines.items()},
+        held.budgets,
         {
             code: Timeline(
                 timeline.starts, [pinned[entry.pin_hash] if entry else None for entry in timeline.entries]
@@ -169,13 +177,14 @@ def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> 
 
 
 def read_held(session: Session, programme_id: int) -> HeldVersions:
-    """Return the programme's current behaviour types, rules, factors, shared caps and campaigns."""
+    """Return the programme's current behaviour types, rules, factors, shared caps, campaigns and budgets."""
     return HeldVersions(
         _held(BehaviourDefinition, current_versions(session, programme_id, VersionKind.BEHAVIOUR)),
         _held(RuleDefinition, current_versions(session, programme_id, VersionKind.RULE)),
         _held(FactorDefinition, current_versions(session, programme_id, VersionKind.FACTOR)),
         _held(SharedCapDefinition, current_versions(session, programme_id, VersionKind.SHARED_CAP)),
         _held(CampaignDefinition, current_versions(session, programme_id, VersionKind.CAMPAIGN)),
+        _held(BudgetDefinition, current_versions(session, programme_id, VersionKind.BUDGET)),
     )
 
 

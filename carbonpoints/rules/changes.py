@@ -12,17 +12,21 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.approvals.changes import ProposedVersion
-from carbonpoints.approvals.kinds import CheckFinding, Findings, KnownKinds
-from carbonpoints.approvals.requirements import EvidenceKind
+from carbonpoints.approvals.kinds import Checked, CheckFinding, Findings, KnownKinds
+from carbonpoints.approvals.requirements import EvidenceKind, Result
 from carbonpoints.approvals.versions import VersionKind, current_versions
 from carbonpoints.core.errors import FieldError, InvalidRequest
 from carbonpoints.core.models import Programme
 from carbonpoints.rules.admission import HasDates, InForce, review_submission, validity
+from carbonpoints.rules.budget_forecast import Outlook
+from carbonpoints.rules.budget_views import forecast_budget, forecast_view
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.catalogue import load_catalogue, read_held
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
+    BudgetDefinition,
     FactorDefinition,
     ProgrammeDefinition,
     RuleDefinition,
@@ -31,7 +35,7 @@ from carbonpoints.rules.findings import Finding
 from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.parsing import Definition, parse_content
 from carbonpoints.rules.reading import as_content
-from carbonpoints.rules.submissions import Located, read_proposed
+from carbonpoints.rules.submissions import Located, Submission, read_proposed
 
 _SAMPLES = re.compile(r"(ineligible_)?samples(\.|\Z)")
 
@@ -49,6 +53,8 @@ def read_in_force(session: Session, programme: Programme) -> InForce:
         behaviours=held.behaviours,
         rules=held.rules,
         factors=held.factors,
+        budgets=held.budgets,
+        says_what_a_credit_costs=all(version.content.get("millifen_per_credit") for version in settings),
     )
 
 
@@ -99,23 +105,45 @@ def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersi
     submission, refused = read_proposed(proposed)
     if refused:
         # It was read before, by an older form of its kind.
-        return {
-            EvidenceKind.STATIC_CHECKS: [
-                CheckFinding(
-                    FieldError.saying(f"items.{place}.content.{problem.field}", problem.code, problem.message)
-                )
-                for place, problem in refused
-            ]
-        }
+        wrong = [
+            FieldError.saying(f"items.{place}.content.{problem.field}", problem.code, problem.message)
+            for place, problem in refused
+        ]
+        return {EvidenceKind.STATIC_CHECKS: Checked([CheckFinding(error) for error in wrong])}
     found = [
         (_SAMPLES.match(finding.field) is not None, _finding(located, finding))
         for located, finding in review_submission(submission, in_force)
     ]
-    checks = [finding for is_sample, finding in found if not is_sample]
-    if any(finding.stops for finding in checks):
+    checks = Checked([finding for is_sample, finding in found if not is_sample])
+    if any(finding.stops for finding in checks.findings):
         return {EvidenceKind.STATIC_CHECKS: checks}
-    samples = [finding for is_sample, finding in found if is_sample]
-    return {EvidenceKind.STATIC_CHECKS: checks, EvidenceKind.SAMPLE_CASES: samples}
+    samples = Checked([finding for is_sample, finding in found if is_sample])
+    return {
+        EvidenceKind.STATIC_CHECKS: checks,
+        EvidenceKind.SAMPLE_CASES: samples,
+        **_burn_forecasts(session, programme_id, submission),
+    }
+
+
+def _burn_forecasts(session: Session, programme_id: int, submission: Submission) -> Findings:
+    """Return when each proposed budget would be used up; a warning where that is before its period ends."""
+    if not submission.budgets:
+        return {}
+    programme = programme_settings(session, programme_id)
+    forecasts = {
+        f"items.{located.place}": forecast_budget(session, programme, located.definition)
+        for located in submission.budgets
+    }
+    outlooks = {forecast.outlook for forecast in forecasts.values()}
+    result = Result.PASSED
+    if not outlooks.isdisjoint({Outlook.USED_UP, Outlook.RUNS_OUT}):
+        result = Result.WARNING
+    elif outlooks == {Outlook.NO_HISTORY_YET}:
+        result = Result.NO_HISTORY_YET
+    details = {place: forecast_view(forecast) for place, forecast in forecasts.items()}
+    for view in details.values():
+        view["last_day"] = view["last_day"] and view["last_day"].isoformat()
+    return {EvidenceKind.BURN_FORECAST: Checked(details=details, result=result)}
 
 
 def _finding(located: Located[Any], finding: Finding) -> CheckFinding:
@@ -132,6 +160,7 @@ CATALOGUE_KINDS = KnownKinds(
         VersionKind.RULE: partial(_read, RuleDefinition),
         VersionKind.SHARED_CAP: partial(_read, SharedCapDefinition),
         VersionKind.CAMPAIGN: partial(_read, CampaignDefinition),
+        VersionKind.BUDGET: partial(_read, BudgetDefinition),
         VersionKind.PROGRAMME: _read_settings,
     },
     check=_check,
@@ -145,7 +174,7 @@ def _dates(item: ProposedVersion, zone: tzinfo) -> dict[str, str]:
     given = {name: bound.astimezone(zone) for name, bound in bounds.items() if bound is not None}
     if item.kind in {VersionKind.RULE, VersionKind.SHARED_CAP, VersionKind.CAMPAIGN}:
         return {name: bound.isoformat() for name, bound in given.items()}
-    if item.kind is VersionKind.FACTOR:
+    if item.kind in {VersionKind.FACTOR, VersionKind.BUDGET}:
         return {name: _day(name, bound) for name, bound in given.items()}
     return {}
 
@@ -153,6 +182,6 @@ def _dates(item: ProposedVersion, zone: tzinfo) -> dict[str, str]:
 def _day(name: str, bound: datetime) -> str:
     if bound.time() != time():
         raise InvalidRequest(
-            fields=[FieldError(name, "no_day", "A factor's days begin at midnight of the programme.")]
+            fields=[FieldError(name, "no_day", "Its days begin at midnight of the programme.")]
         )
     return bound.date().isoformat()

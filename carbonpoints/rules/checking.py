@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from carbonpoints.core.errors import Message
+from carbonpoints.rules.compiling import estimate_source
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
-from carbonpoints.rules.engine import CompiledRule, estimate_source
+from carbonpoints.rules.engine import CompiledRule
 from carbonpoints.rules.factor_checking import RuleFactors, factors_on
 from carbonpoints.rules.findings import Finding
 from carbonpoints.rules.language import Expression, ExpressionError, ValueType, Variable, compile_expression

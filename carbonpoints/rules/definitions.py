@@ -257,6 +257,28 @@ class RuleDefinition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BudgetDefinition:
+    """The most that a programme gives out in a period: in credits, in what they cost, or in both.
+
+    An award belongs to the period of its business date. What a credit costs is a setting of the programme.
+    """
+
+    code: str
+    name_en: str
+    name_zh: str
+    period: Literal["month", "year"]
+    """Calendar month or year; it never changes, or what was given out would belong to two periods."""
+    millicredits: int | None = None
+    fen: int | None = None
+    campaign: str | None = None
+    """Limits the bonus credits of this campaign only; None limits all credits of the programme."""
+    valid_from: date
+    """First business date whose awards draw on it."""
+    valid_to: date | None = None
+    """First business date whose awards do so no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConsentTextDefinition:
     """One version of what a holder agrees to: what is collected, for what, how long, how to withdraw."""
 
@@ -318,6 +340,8 @@ class ProgrammeDefinition:
     future_tolerance_s: int
     clawback_limit_millicredits: int
     undecided_retention_days: int
+    millifen_per_credit: int
+    """What a credit costs the bank, in thousandths of a fen: the measure of budgets in money."""
     notice_days: int = NOTICE_DAYS
     """A change that is worse for customers starts so long after its approval, at the earliest."""
     consent_sources: Mapping[str, ConsentSourceDefinition]

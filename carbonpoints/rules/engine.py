@@ -10,28 +10,29 @@ Two steps, because the second needs the account's lock and the first does not:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, NamedTuple
 
 from carbonpoints.core.amounts import plain
 from carbonpoints.rules.campaigns import Bonus, Boosts, CampaignDefinition, SharedCapDefinition
-from carbonpoints.rules.counters import Counter
-from carbonpoints.rules.definitions import (
-    AttributeDefinition,
-    BehaviourDefinition,
-    CapDefinition,
-    ConditionDefinition,
-    RuleDefinition,
+from carbonpoints.rules.compiling import (
+    Condition,
+    default_of,
+    estimate_source,
+    fuse_conditions,
+    of_one_value,
+    variables_of,
 )
+from carbonpoints.rules.counters import Counter
+from carbonpoints.rules.definitions import BehaviourDefinition, CapDefinition, RuleDefinition
+from carbonpoints.rules.draws import UNLIMITED, Draw, no_budget
 from carbonpoints.rules.language import (
     CONTEXT,
     FAILURES,
     EvaluationError,
-    Expression,
     Variable,
     compile_expression,
 )
@@ -69,7 +70,8 @@ class Outcome(NamedTuple):
 
     `trace` is what the arithmetic needs beyond attributes and pinned versions, or None when it needs nothing:
     `reason`, `counters` (code -> value seen), `cap` (the code that cut last), `left` (what that cap had left),
-    `boosts` (campaign -> the bonus it gave in millicredits, which is part of the amount).
+    `boosts` (campaign -> the bonus it gave in millicredits, which is part of the amount), `budgets` (what was drawn
+    on each), `budget` (the code of the one that was used up), `bonus_budget` (the one that covered no bonus).
     """
 
     reason: str | None
@@ -77,14 +79,8 @@ class Outcome(NamedTuple):
     amount_millicredits: int
     cap: str | None
     trace: dict[str, object] | None
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A compiled condition."""
-
-    definition: ConditionDefinition
-    test: Expression
+    budget: str | None = None
+    """The budget that did not cover its credits."""
 
 
 class CompiledRule:
@@ -129,7 +125,7 @@ class CompiledRule:
         )
         self._rate = rule.credits.millicredits_per_mg.as_integer_ratio()
         self._constant_mg: int | None = None
-        if self._estimate.names <= self.constants.keys() | _of_one_value(behaviour):
+        if self._estimate.names <= self.constants.keys() | of_one_value(behaviour):
             with suppress(EvaluationError, *FAILURES):  # `assess` says so.
                 self._constant_mg = self._estimate_mg(self.blank)
         self._set_limits(shared_caps, campaigns)
@@ -203,10 +199,11 @@ class CompiledRule:
             raise OverflowError("more than any act can give")
         return estimate_mg
 
-    def settle(self, assessment: Assessment, usage: UsageBook, day: date) -> Outcome:
-        """Judge the history and apply the caps for an act on local date `day`; an award is noted in `usage`.
+    def settle(self, assessment: Assessment, usage: UsageBook, day: date, draw: Draw = no_budget) -> Outcome:
+        """Judge the history and apply caps and budgets for an act on local date `day`; an award is noted in `usage`.
 
-        An award of zero uses nothing (M7); where no cap made it zero, its reason is `nothing_earned`.
+        An award of zero uses nothing (M7); where no cap made it zero, its reason is `nothing_earned`. Credits that
+        a budget does not cover are not given, the milligrams stand.
         """
         if assessment.reason is not None:
             return Outcome(assessment.reason, 0, 0, None, {"reason": assessment.reason})
@@ -230,17 +227,18 @@ class CompiledRule:
         if cap is not None:
             trace |= {"cap": cap, "left": left}
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
+        bonuses: list[Bonus] = []
+        # A bonus comes with an award, and is no way around a cap.
+        if self.boosts is not None and (amount_millicredits or (posted_mg and cap is None)):
+            bonuses = self.boosts.apply(values, day, usage, rows, amount_millicredits)
+        amount_millicredits, bonuses, short = _covered(draw, amount_millicredits, bonuses, trace)
         if posted_mg or amount_millicredits:
             noted = self._note(usage, keys, granted_mg, amount_millicredits)
-            for (counter, place), party in zip(self._counters, parties, strict=True):
-                if party or not counter.is_distinct:  # An act that names no party adds none.
-                    noted[place].tally(counter.code, party, counter.amount(values))
-            if self.boosts is not None and (amount_millicredits or cap is None):  # No way around a cap.
-                bonuses = self.boosts.apply(values, day, usage, rows, amount_millicredits)
-                amount_millicredits += _note_bonuses(usage, keys, bonuses, trace)
-        elif cap is None:
+            self._tally(noted, parties, values)
+            amount_millicredits += _note_bonuses(usage, keys, bonuses, trace)
+        elif cap is None and short is None:
             return Outcome(NOTHING_EARNED, 0, 0, None, {"reason": NOTHING_EARNED, **trace})
-        return Outcome(None, posted_mg, amount_millicredits, cap, trace or None)
+        return Outcome(None, posted_mg, amount_millicredits, cap, trace or None, short)
 
     def _keys_of(self, day: date) -> tuple[Key, ...]:
         """Return the key of each place on a day, and remember it."""
@@ -266,6 +264,11 @@ class CompiledRule:
         """Return each cap with what is used of it in the period of a day."""
         rows = [usage.rows.get(key, UNUSED) for key in usage_keys(self.places, day)] + [UNUSED]
         return [(cap, rows[place]) for cap, (place, *_) in zip(self.caps, self._caps, strict=True)]
+
+    def _tally(self, noted: Rows, parties: Sequence[str], values: Mapping[str, object]) -> None:
+        for (counter, place), party in zip(self._counters, parties, strict=True):
+            if party or not counter.is_distinct:  # An act that names no party adds none.
+                noted[place].tally(counter.code, party, counter.amount(values))
 
     def _judge_history(self, values: Mapping[str, object], counted: Mapping[str, object]) -> str | None:
         try:
@@ -295,6 +298,25 @@ class CompiledRule:
         return granted_mg * numerator // denominator + self.rule.credits.grant_millicredits
 
 
+def _covered(
+    draw: Draw, amount_millicredits: int, bonuses: list[Bonus], trace: dict[str, object]
+) -> tuple[int, list[Bonus], str | None]:
+    """Return the rule's own credits and the bonuses that budgets cover, and the budget that is short if they get none.
+
+    Where they cover no bonus the rule's own credits are asked for alone.
+    """
+    if not amount_millicredits and not bonuses:
+        return 0, [], None
+    amounts: dict[str | None, int] = {boost.definition.code: millicredits for boost, millicredits in bonuses}
+    amounts[None] = amount_millicredits + sum(amounts.values())
+    drawn = draw(amounts)
+    if drawn.short is not None and bonuses:
+        trace["bonus_budget"], bonuses = drawn.short, []
+        drawn = draw({None: amount_millicredits}) if amount_millicredits else UNLIMITED
+    trace |= drawn.trace()
+    return (amount_millicredits, bonuses, None) if drawn.short is None else (0, [], drawn.short)
+
+
 def _note_bonuses(
     usage: UsageBook, keys: Sequence[Key], bonuses: Sequence[Bonus], trace: dict[str, object]
 ) -> int:
@@ -307,65 +329,3 @@ def _note_bonuses(
     if bonuses:
         trace["boosts"] = {boost.definition.code: millicredits for boost, millicredits in bonuses}
     return sum(bonus.millicredits for bonus in bonuses)
-
-
-Screen = Callable[[Mapping[str, object], Mapping[str, object]], str | None]
-"""Takes the values of an act and what the counters show."""
-
-
-def fuse_conditions(conditions: Sequence[Condition], *, counted: Container[str]) -> Screen:
-    """Return one function that gives the code of the first condition that does not hold, or None.
-
-    `counted` are the names of counters. One code object for all conditions costs a fraction of evaluating them one
-    by one. It raises one of the language's FAILURES where a condition has no value.
-    """
-
-    def read(name: str) -> str:
-        return f"{'counted' if name in counted else 'values'}[{name!r}]"
-
-    namespace: dict[str, object] = {}
-    lines = ["def screen(values, counted):"]
-    for condition in conditions:
-        namespace |= condition.test.namespace
-        lines.append(
-            f" if ({condition.test.python_source(read)}) is not True: return {condition.definition.code!r}"
-        )
-    lines.append(" return None")
-    exec(compile("\n".join(lines), "<conditions>", "exec"), namespace)  # noqa: S102 - the language's own checked code
-    screen: Screen = namespace["screen"]  # type: ignore[assignment]
-    return screen
-
-
-def estimate_source(rule: RuleDefinition, baseline: str, project: str, leakage: str) -> str:
-    """Return the expression of the estimate in grams over its three parts: the lower bound of a range (M12)."""
-    estimate = f"max(0, {baseline} - {project} - {leakage})"
-    if rule.uncertainty is None:
-        return estimate
-    share = CONTEXT.scaleb(CONTEXT.subtract(Decimal(100), rule.uncertainty.below_percent), -2)
-    return f"{estimate} * {share:f}"
-
-
-def default_of(attribute: AttributeDefinition) -> object:
-    """Return the value an attribute has when the event does not say, as the expressions see it."""
-    if attribute.type == "number" and attribute.default is not None:
-        return Decimal(str(attribute.default))
-    return attribute.default
-
-
-def _of_one_value(behaviour: BehaviourDefinition) -> set[str]:
-    """Return the attributes that are the same in every event, such as the number of payments in a payment."""
-    return {
-        code
-        for code, attribute in behaviour.attributes.items()
-        if attribute.default is not None and attribute.min is not None and attribute.min == attribute.max
-    }
-
-
-def variables_of(behaviour: BehaviourDefinition, constants: Mapping[str, object]) -> dict[str, Variable]:
-    """Return the names an expression of this behaviour may use."""
-    variables = {
-        code: Variable(attribute.type, attribute.unit, nullable=attribute.nullable)
-        for code, attribute in behaviour.attributes.items()
-    }
-    variables.update({code: Variable("number") for code in constants})
-    return variables

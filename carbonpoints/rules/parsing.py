@@ -13,6 +13,7 @@ from carbonpoints.core.errors import Message
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
+    BudgetDefinition,
     FactorDefinition,
     ProgrammeDefinition,
     RuleDefinition,
@@ -22,6 +23,7 @@ from carbonpoints.rules.reading import Reader
 from carbonpoints.rules.validation import (
     overlapping,
     validate_behaviour,
+    validate_budget,
     validate_campaign,
     validate_factor,
     validate_programme,
@@ -34,6 +36,7 @@ Definition = TypeVar(
     FactorDefinition,
     BehaviourDefinition,
     RuleDefinition,
+    BudgetDefinition,
     ProgrammeDefinition,
     SharedCapDefinition,
     CampaignDefinition,
@@ -43,6 +46,7 @@ _VALIDATORS: dict[type, Callable[..., Iterator[tuple[str, str]]]] = {
     FactorDefinition: validate_factor,
     BehaviourDefinition: validate_behaviour,
     RuleDefinition: validate_rule,
+    BudgetDefinition: validate_budget,
     ProgrammeDefinition: validate_programme,
     SharedCapDefinition: validate_shared_cap,
     CampaignDefinition: validate_campaign,
@@ -63,6 +67,11 @@ class _BehaviourFile:
 @dataclass(frozen=True)
 class _RuleFile:
     rule: RuleDefinition
+
+
+@dataclass(frozen=True)
+class _BudgetFile:
+    budgets: tuple[BudgetDefinition, ...]
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,16 @@ def parse_rule(text: str, file: str) -> RuleDefinition:
     _validate(reader, rule, "rule.")
     reader.finish()
     return rule
+
+
+def parse_budgets(text: str, file: str) -> tuple[BudgetDefinition, ...]:
+    """Return the budgets of one file, `budgets:` and a list."""
+    reader = Reader(file, yaml_tree(text, file))
+    budgets = reader.read(_BudgetFile).budgets
+    for no, budget in enumerate(budgets):
+        _validate(reader, budget, f"budgets.{no}.")
+    reader.finish()
+    return budgets
 
 
 def parse_programme(text: str, file: str) -> ProgrammeDefinition:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from carbonpoints.core.errors import Message
+from carbonpoints.rules.compiling import default_of
 from carbonpoints.rules.definitions import (
     AttributeDefinition,
     BehaviourDefinition,
@@ -21,7 +22,6 @@ from carbonpoints.rules.definitions import (
     FactorDefinition,
     RuleDefinition,
 )
-from carbonpoints.rules.engine import default_of
 from carbonpoints.rules.findings import Finding
 from carbonpoints.rules.language import (
     LARGEST,

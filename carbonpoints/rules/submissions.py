@@ -12,6 +12,7 @@ from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
+    BudgetDefinition,
     FactorDefinition,
     ProgrammeDefinition,
     RuleDefinition,
@@ -19,6 +20,7 @@ from carbonpoints.rules.definitions import (
 from carbonpoints.rules.nodes import DefinitionError, Node, Problem, join_path, yaml_tree
 from carbonpoints.rules.parsing import (
     parse_behaviour_file,
+    parse_budgets,
     parse_content,
     parse_factors,
     parse_programme,
@@ -30,6 +32,7 @@ from carbonpoints.rules.shipped import RULES, ShippedCatalogue
 Definition = TypeVar(
     "Definition",
     BehaviourDefinition,
+    BudgetDefinition,
     FactorDefinition,
     ProgrammeDefinition,
     RuleDefinition,
@@ -45,6 +48,7 @@ KINDS: Mapping[type, VersionKind] = {
     RuleDefinition: VersionKind.RULE,
     SharedCapDefinition: VersionKind.SHARED_CAP,
     CampaignDefinition: VersionKind.CAMPAIGN,
+    BudgetDefinition: VersionKind.BUDGET,
 }
 """As what a definition is stored."""
 
@@ -73,6 +77,7 @@ class Submission:
     factors: tuple[Located[FactorDefinition], ...] = ()
     behaviours: tuple[Located[BehaviourDefinition], ...] = ()
     rules: tuple[Located[RuleDefinition], ...] = ()
+    budgets: tuple[Located[BudgetDefinition], ...] = ()
     programmes: tuple[Located[ProgrammeDefinition], ...] = ()
     shared_caps: tuple[Located[SharedCapDefinition], ...] = ()
     campaigns: tuple[Located[CampaignDefinition], ...] = ()
@@ -119,6 +124,7 @@ def read_proposed(
         factors=located(VersionKind.FACTOR, FactorDefinition),
         behaviours=located(VersionKind.BEHAVIOUR, BehaviourDefinition),
         rules=located(VersionKind.RULE, RuleDefinition),
+        budgets=located(VersionKind.BUDGET, BudgetDefinition),
         programmes=located(VersionKind.PROGRAMME, ProgrammeDefinition),
         shared_caps=located(VersionKind.SHARED_CAP, SharedCapDefinition),
         campaigns=located(VersionKind.CAMPAIGN, CampaignDefinition),
@@ -190,6 +196,13 @@ def _rule(text: str, file: str, root: Node) -> Submission:
     return Submission(rules=(Located(parse_rule(text, file), file, root, "rule"),))
 
 
+def _budgets(text: str, file: str, root: Node) -> Submission:
+    budgets = parse_budgets(text, file)
+    return Submission(
+        budgets=tuple(Located(budget, file, root, f"budgets.{no}") for no, budget in enumerate(budgets))
+    )
+
+
 def _programme(text: str, file: str, root: Node) -> Submission:
     return Submission(programmes=(Located(parse_programme(text, file), file, root, "programme"),))
 
@@ -210,6 +223,7 @@ _READERS: dict[str, Callable[[str, str, Node], Submission]] = {
     "factors": _factors,
     "behaviour": _behaviour,
     "rule": _rule,
+    "budgets": _budgets,
     "programme": _programme,
     "shared_caps": _terms,
     "campaigns": _terms,

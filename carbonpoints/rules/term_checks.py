@@ -14,8 +14,8 @@ from carbonpoints.rules.campaigns import (
     facts_of,
     segment_variables,
 )
+from carbonpoints.rules.compiling import default_of
 from carbonpoints.rules.definitions import BehaviourDefinition
-from carbonpoints.rules.engine import default_of
 from carbonpoints.rules.findings import Finding
 from carbonpoints.rules.language import ExpressionError, compile_expression
 from carbonpoints.rules.usage import Place, UsageBook, UsageRow

@@ -14,7 +14,12 @@ from typing import Generic, TypeVar
 from carbonpoints.approvals.versions import StoredVersion
 from carbonpoints.core.crypto import SUITE
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
-from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
+from carbonpoints.rules.definitions import (
+    BehaviourDefinition,
+    BudgetDefinition,
+    FactorDefinition,
+    RuleDefinition,
+)
 from carbonpoints.rules.errors import RulesOverlap
 
 Definition = TypeVar(
@@ -24,6 +29,7 @@ Definition = TypeVar(
     FactorDefinition,
     SharedCapDefinition,
     CampaignDefinition,
+    BudgetDefinition,
 )
 Entry = TypeVar("Entry")
 
@@ -52,6 +58,7 @@ class HeldVersions:
     factors: Sequence[Held[FactorDefinition]]
     shared_caps: Sequence[Held[SharedCapDefinition]] = ()
     campaigns: Sequence[Held[CampaignDefinition]] = ()
+    budgets: Sequence[Held[BudgetDefinition]] = ()
 
     @property
     def versions(self) -> list[StoredVersion]:
@@ -62,6 +69,7 @@ class HeldVersions:
             *versions_of(self.factors),
             *versions_of(self.shared_caps),
             *versions_of(self.campaigns),
+            *versions_of(self.budgets),
         ]
 
 

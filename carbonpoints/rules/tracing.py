@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from carbonpoints.core.amounts import plain
-from carbonpoints.rules.engine import NOT_COMPUTABLE, CompiledRule, Condition, estimate_source, variables_of
+from carbonpoints.rules.compiling import Condition, estimate_source, variables_of
+from carbonpoints.rules.engine import NOT_COMPUTABLE, CompiledRule
 from carbonpoints.rules.language import EvaluationError, Variable, compile_expression
 
 

@@ -19,6 +19,7 @@ from carbonpoints.rules.campaigns import MULTIPLIER_MAX, CampaignDefinition, Sha
 from carbonpoints.rules.definitions import (
     AttributeDefinition,
     BehaviourDefinition,
+    BudgetDefinition,
     CapDefinition,
     ClaimDefinition,
     CounterDefinition,
@@ -44,6 +45,10 @@ _WINDOW = re.compile(r"(day|month|year|[1-9][0-9]{0,2}d)\Z")
 _BIGINT_MAX = 2**63 - 1
 SHARED_BY_MIN = 2
 PERCENT = 100
+# No budget's cost in millionths of a fen passes what the database can count.
+_BUDGET_MILLICREDITS_MAX = 10**13
+_BUDGET_FEN_MAX = 10**12
+_MILLIFEN_PER_CREDIT_MAX = 10**5
 
 
 def validate_factor(factor: FactorDefinition) -> Found:
@@ -287,6 +292,7 @@ def validate_programme(programme: ProgrammeDefinition) -> Found:
     bounded = ("release_grace_days", "late_event_days", "future_tolerance_s", "clawback_limit_millicredits")
     for name in (*bounded, "undecided_retention_days", "notice_days"):
         yield from _within(name, getattr(programme, name), 0)
+    yield from _within("millifen_per_credit", programme.millifen_per_credit, 1, _MILLIFEN_PER_CREDIT_MAX)
     for code, source in programme.consent_sources.items():
         yield from _code(f"consent_sources.{code}", code)
         yield from _within(f"consent_sources.{code}.retention_days", source.retention_days, 0)
@@ -303,6 +309,23 @@ def validate_programme(programme: ProgrammeDefinition) -> Found:
                     f"event_sources.{no}.consent_sources",
                     Message("%(code)s is no consent source here", code=code),
                 )
+
+
+def validate_budget(budget: BudgetDefinition) -> Found:
+    """Codes, names, dates, and that it limits something."""
+    yield from _code("code", budget.code)
+    if budget.campaign is not None:
+        yield from _code("campaign", budget.campaign)
+    for name in ("name_en", "name_zh"):
+        if not getattr(budget, name).strip():
+            yield name, "must not be empty"
+    yield from _ordered(budget.valid_from, budget.valid_to)
+    if budget.millicredits is None and budget.fen is None:
+        yield "millicredits", "must limit millicredits, fen or both"
+    if budget.millicredits is not None:
+        yield from _within("millicredits", budget.millicredits, 1, _BUDGET_MILLICREDITS_MAX)
+    if budget.fen is not None:
+        yield from _within("fen", budget.fen, 1, _BUDGET_FEN_MAX)
 
 
 def _code(path: str, code: str) -> Found:

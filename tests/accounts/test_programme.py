@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -29,6 +30,7 @@ CONTENT = {
     "future_tolerance_s": 300,
     "clawback_limit_millicredits": 1_000_000,
     "undecided_retention_days": 90,
+    "millifen_per_credit": 100,
     "consent_sources": {
         "trips": {
             "name_en": "Trips",
@@ -45,9 +47,9 @@ CONTENT = {
 }
 
 
-def settings() -> ProgrammeSettings:
+def settings(content: Mapping[str, object] = CONTENT) -> ProgrammeSettings:
     return parse_programme_settings(
-        programme_id=7, bank_id=2, code="green", time_zone="Asia/Shanghai", currency="CNY", content=CONTENT
+        programme_id=7, bank_id=2, code="green", time_zone="Asia/Shanghai", currency="CNY", content=content
     )
 
 
@@ -62,6 +64,7 @@ def test_settings_say_what_the_version_says() -> None:
     assert parsed.calendar.holidays == {date(2026, 10, 1)}
     assert (parsed.release_grace_days, parsed.late_event_days, parsed.future_tolerance_s) == (3, 30, 300)
     assert (parsed.clawback_limit_millicredits, parsed.undecided_retention_days) == (1_000_000, 90)
+    assert parsed.millifen_per_credit == 100
     assert parsed.event_sources == {
         "https://bus.example": EventSource("https://bus.example", ("trips",), is_backfill=False)
     }
@@ -70,18 +73,11 @@ def test_settings_say_what_the_version_says() -> None:
     assert trips.offered == ConsentText("2", datetime(2025, 12, 31, 16, tzinfo=UTC), "b", "乙")
 
 
-@pytest.mark.parametrize("missing", sorted(CONTENT.keys() - {"holidays"}))
+@pytest.mark.parametrize("missing", sorted(CONTENT.keys() - {"holidays", "millifen_per_credit"}))
 def test_a_gap_is_never_filled_in(missing: str) -> None:
     content = {name: value for name, value in CONTENT.items() if name != missing}
     with pytest.raises(KeyError, match=missing):
-        parse_programme_settings(
-            programme_id=7,
-            bank_id=2,
-            code="green",
-            time_zone="Asia/Shanghai",
-            currency="CNY",
-            content=content,
-        )
+        settings(content)
 
 
 def test_settings_are_read_again_when_a_version_changes(world: World) -> None:
@@ -130,3 +126,8 @@ def test_the_calendar_s_day() -> None:
     eve = datetime(2026, 9, 30, 9, 29, tzinfo=UTC)
     assert calendar.business_date(eve) == date(2026, 9, 30)
     assert calendar.business_date(eve + timedelta(minutes=1)) == date(2026, 10, 2)
+
+
+def test_settings_from_before_credits_had_a_cost_say_that_they_cost_nothing() -> None:
+    content = {name: value for name, value in CONTENT.items() if name != "millifen_per_credit"}
+    assert settings(content).millifen_per_credit == 0

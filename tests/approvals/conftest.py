@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from carbonpoints.approvals.kinds import KnownKinds, init_kinds
+from carbonpoints.approvals.kinds import Checked, KnownKinds, init_kinds
 from carbonpoints.approvals.requirements import EvidenceKind
 from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.core.clock import clock_at
@@ -23,7 +23,7 @@ def plain_kinds(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "extensions", dict(app.extensions))
     anything = KnownKinds(
         readers=dict.fromkeys(VersionKind, lambda item, _zone: item),
-        check=lambda _session, _programme_id, _proposed: {EvidenceKind.STATIC_CHECKS: ()},
+        check=lambda _session, _programme_id, _proposed: {EvidenceKind.STATIC_CHECKS: Checked()},
     )
     init_kinds(app, [anything])
 

@@ -127,6 +127,7 @@ CALLS: dict[str, Call] = {
     "catalogue.get_behaviour": Call(Role.CUSTOMER),
     "catalogue.list_rules": Call(Role.CUSTOMER, names=False),
     "catalogue.get_rule": Call(Role.CUSTOMER),
+    "budgets.list_budgets": Call(Role.FINANCE, names=False),
     "changes.create_change": Call(Role.RULE_MAKER, _change("Renamed"), names=False),
     "changes.list_changes": Call(Role.RULE_MAKER, names=False),
     "changes.get_change": Call(Role.AUDITOR),

@@ -152,6 +152,7 @@ def test_an_award_says_all_there_is_to_say(api: Api, world: World) -> None:
         "estimate_mg": 86_537,
         "cut_by": None,
         "boosts": [],
+        "budget": None,
     }
     assert why["inputs"]["data"] == {
         **RIDE,

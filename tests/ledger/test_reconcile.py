@@ -78,7 +78,7 @@ def test_clean_books(session: Session, books: list[Book]) -> None:
     seal(session)
     findings = check(session)
     assert [finding for finding in findings if finding.differences or finding.samples] == []
-    assert [finding.code for finding in findings] == [*(proof.code for proof in PROOFS), "seals"]
+    assert [finding.code for finding in findings] == [*(proof.code for proof in PROOFS), "budgets", "seals"]
     examined = {finding.code: finding.rows_examined for finding in findings}
     entries = session.scalar(text("SELECT count(*) FROM entry"))
     assert (examined["balances"], examined["lots"], examined["holds"]) == (entries, 5, 2)

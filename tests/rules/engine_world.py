@@ -18,6 +18,7 @@ from carbonpoints.rules.definitions import (
     CreditsDefinition,
     RuleDefinition,
 )
+from carbonpoints.rules.draws import Draw, no_budget
 from carbonpoints.rules.engine import CompiledRule, Outcome
 from carbonpoints.rules.usage import UsageBook
 
@@ -88,7 +89,12 @@ def compiled(**changes: Any) -> CompiledRule:
 
 
 def settle(
-    rule: CompiledRule, data: Mapping[str, str | bool], usage: UsageBook | None = None, day: date = DAY
+    rule: CompiledRule,
+    data: Mapping[str, str | bool],
+    usage: UsageBook | None = None,
+    day: date = DAY,
+    draw: Draw = no_budget,
 ) -> Outcome:
     """Give a rule an event's canonical data, as the intake does."""
-    return rule.settle(rule.assess(rule.values(data)), usage if usage is not None else UsageBook(), day)
+    book = usage if usage is not None else UsageBook()
+    return rule.settle(rule.assess(rule.values(data)), book, day, draw)

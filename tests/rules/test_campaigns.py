@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from carbonpoints.rules.campaigns import CampaignCapDefinition, CampaignDefinition, SharedCapDefinition
+from carbonpoints.rules.draws import Amounts, Drawn
 from carbonpoints.rules.engine import CompiledRule, Outcome
 from carbonpoints.rules.language import ExpressionError
 from carbonpoints.rules.usage import UsageBook
@@ -195,3 +196,23 @@ def test_a_shared_cap_and_a_rules_own_hold_together() -> None:
     assert [settle(bus, KM, usage).reduction_mg for _ in range(2)] == [26_900, 3_100]
     assert [settle(tram, KM, usage).reduction_mg for _ in range(2)] == [26_900, 3_100]
     assert settle(bus, KM, usage, date(2024, 2, 28)).reduction_mg == 0
+
+
+def test_a_budget_that_covers_no_bonus_leaves_the_rules_own_credits() -> None:
+    left = {"all": 300, "spring": 5}
+
+    def draw(amounts: Amounts) -> Drawn:
+        if amounts.get("double", 0) > left["spring"]:
+            return Drawn("spring", {})
+        return Drawn(None, {"all": [amounts[None], 0]}) if amounts[None] <= left["all"] else Drawn("all", {})
+
+    rule = ride_rule(campaign("double", multiplier=Decimal(2), caps=own_cap("day", 1_000)))
+    usage = UsageBook()
+    outcome = rule.settle(rule.assess(rule.values(KM)), usage, DAY, draw)
+    assert outcome == Outcome(
+        None, 26_900, 269, None, {"bonus_budget": "spring", "budgets": {"all": [269, 0]}}, None
+    )
+    assert [row.awards for key, row in usage.rows.items() if key[0] == "campaign:double"] == []
+    left |= {"all": 100}
+    nothing = rule.settle(rule.assess(rule.values(KM)), usage, DAY, draw)
+    assert (nothing.reduction_mg, nothing.amount_millicredits, nothing.budget) == (26_900, 0, "all")

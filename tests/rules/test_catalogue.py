@@ -242,7 +242,7 @@ def test_two_who_meet_the_same_combination_first_pin_it_once(committed: Flask, t
         ({"rule": rule(sample_mg=41_000)}, "rule.yaml:17: rule.samples.0: the rule gives 40000 mg"),
         (
             {"zz": "nothing: here\n"},
-            "zz.yaml:1: file: must begin with one of factors, behaviour, rule, programme",
+            "zz.yaml:1: file: must begin with one of factors, behaviour, rule, budgets, programme",
         ),
         ({"zz": "programme: {}\n"}, "zz.yaml:1: programme"),
     ],

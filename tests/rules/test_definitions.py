@@ -38,6 +38,7 @@ programme:
   future_tolerance_s: 300
   clawback_limit_millicredits: 1000
   undecided_retention_days: 90
+  millifen_per_credit: 100
   consent_sources:
     trips:
       name_en: Trips
@@ -341,24 +342,25 @@ def test_a_programme_is_read():
             [("undecided_retention_days: 90", "undecided_retention_days: -1")],
             (13, "programme.undecided_retention_days"),
         ),
+        ([("per_credit: 100", "per_credit: 0")], (14, "programme.millifen_per_credit")),
         (
             [("    trips:\n", "    Trips:\n"), ("sources: [trips]", "sources: [Trips]")],
-            (15, "programme.consent_sources.Trips"),
+            (16, "programme.consent_sources.Trips"),
         ),
         (
             [("retention_days: 180", "retention_days: -1")],
-            (19, "programme.consent_sources.trips.retention_days"),
+            (20, "programme.consent_sources.trips.retention_days"),
         ),
         (
             [('texts:\n      - {version: "1", text_en: A, text_zh: 甲}', "texts: []")],
-            (20, "programme.consent_sources.trips.texts"),
+            (21, "programme.consent_sources.trips.texts"),
         ),
         (
             [("text_zh: 甲}", 'text_zh: 甲}\n      - {version: "1", text_en: B, text_zh: 乙}')],
-            (20, "programme.consent_sources.trips.texts"),
+            (21, "programme.consent_sources.trips.texts"),
         ),
-        ([("urn:x:transit", "transit")], (23, "programme.event_sources.0.uri")),
-        ([("sources: [trips]", "sources: [payments]")], (23, "programme.event_sources.0.consent_sources")),
+        ([("urn:x:transit", "transit")], (24, "programme.event_sources.0.uri")),
+        ([("sources: [trips]", "sources: [payments]")], (24, "programme.event_sources.0.consent_sources")),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else "",
 )
@@ -370,5 +372,5 @@ def test_a_wrong_programme_is_refused_with_its_line(changes, expected):
 def test_an_event_source_is_named_once():
     line = PROGRAMME.splitlines()[-1]
     assert problems_of(parse_programme, PROGRAMME + line) == [
-        (22, "programme.event_sources", "urn:x:transit is given 2 times")
+        (23, "programme.event_sources", "urn:x:transit is given 2 times")
     ]
