@@ -12,6 +12,7 @@ from flask import Flask
 from carbonpoints.accounts.routes import ACCOUNTS
 from carbonpoints.approvals.kinds import init_kinds
 from carbonpoints.approvals.routes import CHANGES
+from carbonpoints.behaviours.appeal_routes import APPEALS
 from carbonpoints.behaviours.feed_changes import FEED_KINDS
 from carbonpoints.behaviours.feed_routes import FEEDS
 from carbonpoints.behaviours.routes import EVENTS
@@ -52,6 +53,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield FEEDS
     yield EVENTS
     yield SIMULATION
+    yield APPEALS
     yield HEALTH
     yield DESCRIPTION
     if not settings.is_production:

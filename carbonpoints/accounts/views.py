@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from carbonpoints.core.ids import NumberedId
-from carbonpoints.ledger.chart import DecisionKind, Flow, Kind, Unit
+from carbonpoints.ledger.chart import Flow, Kind, Unit
 from carbonpoints.ledger.queries import MovementTotal, Statement, StoredEntry
 
 TRANSACTION_PREFIX = "txn"
@@ -28,7 +28,6 @@ def movement_view(moved: StoredEntry | MovementTotal) -> dict[str, Any]:
 
 def transaction_view(entry: StoredEntry) -> dict[str, Any]:
     """Return one entry, with the event that caused it where one did."""
-    caused_by_event = entry.cause_kind == DecisionKind.EVENT
     return {
         "transaction_id": str(NumberedId(TRANSACTION_PREFIX, entry.account_id, entry.account_seq)),
         **movement_view(entry),
@@ -36,8 +35,8 @@ def transaction_view(entry: StoredEntry) -> dict[str, Any]:
         "booked_at": entry.booked_at,
         "business_date": entry.business_date,
         "expires_on": entry.expires_on,
-        "event_id": str(NumberedId(EVENT_PREFIX, entry.account_id, entry.cause_seq))
-        if caused_by_event
+        "event_id": str(NumberedId(EVENT_PREFIX, entry.account_id, entry.event_seq))
+        if entry.event_seq is not None
         else None,
     }
 

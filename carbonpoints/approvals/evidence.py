@@ -19,10 +19,11 @@ from carbonpoints.approvals.kinds import CheckFinding, check_items
 from carbonpoints.approvals.lifecycle import OPEN
 from carbonpoints.approvals.models import ChangeEvidence, ChangeRequest
 from carbonpoints.approvals.notice import worse_fields
-from carbonpoints.approvals.requirements import NOTICE_DAYS, EvidenceKind, Result, needed_for
+from carbonpoints.approvals.requirements import EvidenceKind, Result, needed_for
 from carbonpoints.approvals.steps import latest_evidence_no, lock_change
 from carbonpoints.approvals.versions import VersionKind, current_versions, read_versions
 from carbonpoints.core.clock import now
+from carbonpoints.core.defaults import NOTICE_DAYS
 from carbonpoints.core.errors import FieldError, filled
 
 

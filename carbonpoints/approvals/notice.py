@@ -11,8 +11,8 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
-from carbonpoints.approvals.requirements import NOTICE_DAYS
 from carbonpoints.approvals.versions import VersionKind
+from carbonpoints.core.defaults import NOTICE_DAYS
 
 
 class Worse(Enum):
@@ -72,7 +72,8 @@ TERMS: Mapping[VersionKind, Terms] = {
         never="name_en name_zh millifen_per_credit holidays dated_copies consent_sources.*.name_en consent_sources.*.name_zh "
         "event_sources.*.operator_en event_sources.*.operator_zh",
         when_lower="release_grace_days late_event_days future_tolerance_s notice_days",
-        when_higher="clawback_limit_millicredits undecided_retention_days consent_sources.*.retention_days",
+        when_higher="clawback_limit_millicredits undecided_retention_days appeal_retention_days "
+        "consent_sources.*.retention_days",
         when_removed="consent_sources.* consent_sources.*.texts.* event_sources.*",
     ),
 }

@@ -65,9 +65,6 @@ HISTORICAL = frozenset(EvidenceKind) - {
 SECOND_CHECKER = frozenset({EvidenceKind.BACK_TEST, EvidenceKind.BURN_FORECAST})
 """Evidence about cost: its warning is that a budget would be passed, and then two checkers must agree."""
 
-NOTICE_DAYS = 30
-"""How long ahead what is worse for customers is announced where the programme's settings do not say it."""
-
 
 def needed_for(kinds: Iterable[str]) -> frozenset[EvidenceKind]:
     """Return the evidence that a change of these kinds needs."""

@@ -6,9 +6,10 @@ period) excludes every other claim of the same fingerprint that overlaps with it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 
+import psycopg
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.candidates import Candidate
@@ -110,8 +111,45 @@ def _claim_order(candidate: Candidate) -> tuple[bytes, int]:
     return candidate.claim.fingerprint, -candidate.compiled.behaviour.specificity
 
 
+WIDEN_INTERVAL = """
+UPDATE identity_interval_claim SET during = range_merge(during, tstzrange(%s, %s))
+WHERE fingerprint = %s AND event_hash = %s
+"""
+SET_INTERVAL = WIDEN_INTERVAL.replace("range_merge(during, tstzrange(%s, %s))", "tstzrange(%s, %s)")
+
+
+def widen_intervals(session: Session, candidates: Iterable[Candidate]) -> None:
+    """Let corrections hold their act's time as it was and as it is said to be now, until they are decided.
+
+    Marks those whose act overlaps with another event's then.
+    """
+    for candidate in candidates:
+        if candidate.claim is None or candidate.claim.start is None or candidate.is_claimed_elsewhere:
+            continue
+        fingerprint, start, end = candidate.claim
+        connection = raw_connection(session)
+        try:
+            with connection.transaction():
+                connection.execute(WIDEN_INTERVAL, (start, end, fingerprint, candidate.event_hash))
+        except psycopg.errors.ExclusionViolation:
+            candidate.is_claimed_elsewhere = True
+
+
+def settle_acts(session: Session, corrections: Iterable[tuple[Candidate, Candidate]]) -> None:
+    """Let go, of each (original, correction), what the original claimed and the correction does not."""
+    for original, correction in corrections:
+        old, new = original.claim, correction.claim
+        if old is None:
+            continue
+        if new is None or new.fingerprint != old.fingerprint:
+            release_acts(session, [original])
+        elif new.start is not None and not correction.is_claimed_elsewhere:
+            parameters = (new.start, new.end, new.fingerprint, correction.event_hash)
+            raw_connection(session).execute(SET_INTERVAL, parameters)
+
+
 def release_acts(session: Session, candidates: Sequence[Candidate]) -> None:
-    """Take back the claims of events that stayed undecided after all."""
+    """Take back the claims of events that stayed undecided after all, or were reversed."""
     claiming = [candidate for candidate in candidates if candidate.claim is not None]
     if claiming:
         connection, pairs = raw_connection(session), _pairs(claiming)

@@ -72,3 +72,9 @@ class Candidate:
     claimed_by: int = 0
     """The other account that holds the event's identity, or 0: it answers for the event."""
     is_claimed_elsewhere: bool = False
+    is_outdone: bool = False
+    """Whether a higher revision of the same event goes on to be decided in the same delivery."""
+    reverses: bytes = b""
+    """Of a reversal: the identity of the event that it takes back."""
+    home_id: int = 0
+    """Of a reversal: the account to which that event went, which may have been merged since."""

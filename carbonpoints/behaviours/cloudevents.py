@@ -7,7 +7,7 @@ Binary content modes, base64 data and extensions that we do not know are refused
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -15,7 +15,13 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError, fields, validate
 
 from carbonpoints.behaviours.dispositions import Disposition
-from carbonpoints.behaviours.staged import StagedEvent, microseconds_of, stage_event
+from carbonpoints.behaviours.staged import (
+    REVERSAL,
+    REVERSAL_REASONS,
+    StagedEvent,
+    microseconds_of,
+    stage_event,
+)
 from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_errors
@@ -23,7 +29,6 @@ from carbonpoints.core.timestamps import Timestamp, parse_timestamp
 from carbonpoints.rules.attributes import AttributeChecks, RefusedAttributesError
 
 TYPE_PREFIX = "carbonpoints.behaviour."
-REVERSAL_TYPE = "carbonpoints.reversal"
 BATCH_EVENTS = 1_000
 REVISION_MAX = 30_000
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -44,7 +49,11 @@ class CloudEvent(Schema):
     type = fields.String(
         required=True,
         validate=validate.Regexp(_TYPE),
-        metadata={"description": "`carbonpoints.behaviour.` and the behaviour's code.", "maxLength": 100},
+        metadata={
+            "description": "`carbonpoints.behaviour.` and the behaviour's code; or `carbonpoints.reversal`, which "
+            "takes another event of the same source back.",
+            "maxLength": 100,
+        },
     )
     subject = fields.String(
         required=True,
@@ -60,14 +69,32 @@ class CloudEvent(Schema):
     dataschema = fields.String(validate=validate.Length(min=1, max=400))
     traceparent = fields.String(validate=validate.Length(max=100))
     tracestate = fields.String(validate=validate.Length(max=512))
-    revision = fields.Integer(strict=True, validate=validate.Range(min=0, max=REVISION_MAX), load_default=0)
+    revision = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=0, max=REVISION_MAX),
+        load_default=0,
+        metadata={"description": "A higher one corrects the event: what it earned before is taken back."},
+    )
     data = fields.Dict(
         keys=fields.String(),
         required=True,
-        metadata={"description": "The behaviour's attributes; numbers as decimal text or whole numbers."},
+        metadata={
+            "description": "The behaviour's attributes; numbers as decimal text or whole numbers. Of a reversal: "
+            "`source` (its own) and `id` of the event that it takes back, and `reason`: "
+            f"{', '.join(f'`{reason}`' for reason in REVERSAL_REASONS)}."
+        },
     )
 
 
+class ReversalData(Schema):
+    """The data of a reversal: which event of the same source it takes back, and why."""
+
+    source = fields.String(required=True)
+    id = fields.String(required=True, validate=[validate.Length(min=1, max=200), validate.Regexp(_PRINTABLE)])
+    reason = fields.String(required=True, validate=validate.OneOf(REVERSAL_REASONS))
+
+
+_REVERSAL_DATA = ReversalData()
 ENVELOPE = CloudEvent()
 """Says what an envelope must be, and of one that is not what is wrong with it."""
 
@@ -115,6 +142,33 @@ class ReadEvent(NamedTuple):
     """Whether source and id are well-formed, so that they name an event whatever else is wrong with it."""
 
 
+class RefusedReversalError(Exception):
+    """A reversal names no event that it could take back."""
+
+    def __init__(self, fields: Sequence[FieldError]) -> None:
+        super().__init__("refused")
+        self.fields = tuple(fields)
+
+
+def _reversal_data(envelope: Mapping[str, Any]) -> dict[str, str | bool]:
+    """Return the data of a reversal; raises RefusedReversalError naming each field that is wrong."""
+    try:
+        data: dict[str, str | bool] = _REVERSAL_DATA.load(envelope["data"])
+    except ValidationError as error:
+        found = field_errors(error.messages_dict)
+        raise RefusedReversalError([replace(wrong, field=f"data.{wrong.field}") for wrong in found]) from None
+    wrong = []
+    if data["source"] != envelope["source"]:
+        wrong.append(FieldError("data.source", "another_source", "A source takes back its own events only."))
+    if data["id"] == envelope["id"]:
+        wrong.append(FieldError("data.id", "itself", "A reversal is an event of its own, with its own id."))
+    if envelope["revision"]:
+        wrong.append(FieldError("revision", "not_revised", "A reversal is final and has no revisions."))
+    if wrong:
+        raise RefusedReversalError(wrong)
+    return data
+
+
 class EventReader:
     """Reads CloudEvents against the behaviours of one programme."""
 
@@ -136,15 +190,18 @@ class EventReader:
                 is_named=bool(named) and error.messages_dict.keys().isdisjoint(("id", "source")),
             )
         event_id, source = envelope["id"], envelope["source"]
-        if envelope["type"] == REVERSAL_TYPE:
-            return ReadEvent(event_id, source, None, Disposition.CORRECTION_NOT_ENABLED)
         if envelope["time"] < EARLIEST:
             wrong = FieldError("time", "too_small", "Times before 1990 are not accepted.")
             return ReadEvent(event_id, source, None, Disposition.INVALID, (wrong,))
         behaviour = envelope["type"].removeprefix(TYPE_PREFIX)
         checks = self._checks.get(behaviour)
         try:
-            data = checks.canonical(envelope["data"]) if checks is not None else {}
+            if behaviour == REVERSAL:
+                data: dict[str, str | bool] = _reversal_data(envelope)
+            else:
+                data = checks.canonical(envelope["data"]) if checks is not None else {}
+        except RefusedReversalError as refused:
+            return ReadEvent(event_id, source, None, Disposition.INVALID, refused.fields)
         except RefusedAttributesError as refused:
             errors = tuple(replace(wrong, field=f"data.{wrong.field}") for wrong in refused.fields)
             return ReadEvent(event_id, source, None, Disposition.INVALID, errors)

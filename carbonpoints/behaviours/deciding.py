@@ -9,11 +9,10 @@ wanted, all is decided once more with what it has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -24,14 +23,21 @@ from carbonpoints.behaviours.candidates import Candidate, Delivery
 from carbonpoints.behaviours.dispositions import Disposition, disposition_of
 from carbonpoints.behaviours.identities import remember_undecided
 from carbonpoints.behaviours.intake import is_covered
+from carbonpoints.behaviours.originals import read_originals
 from carbonpoints.behaviours.payloads import write_payloads
+from carbonpoints.behaviours.reversing import ClaimChanges, reversals_of, write_claims
+from carbonpoints.behaviours.taking_back import return_usage
+from carbonpoints.behaviours.undoing import answer_known, decide_reversal, take_back_corrected
+from carbonpoints.behaviours.work import Receipt, Work, unchanged
 from carbonpoints.core import clock
 from carbonpoints.core.clock import add_months
-from carbonpoints.ledger.budgets import draw, hand_back, wanted_by
+from carbonpoints.ledger.budgets import Draw, draw, give_back, hand_back, wanted_by
 from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.errors import AlreadyReversed, LedgerFault
 from carbonpoints.ledger.flows import OPEN, Book, Moment, earn, quantify
-from carbonpoints.ledger.posting import lock_books, read_books, write_books
+from carbonpoints.ledger.posting import lock_books, open_books, read_books, write_books
 from carbonpoints.ledger.queries import KnownEvent, find_events
+from carbonpoints.ledger.slices import Amount
 from carbonpoints.rules.budgets import Purse, terms_on
 from carbonpoints.rules.definitions import RuleDefinition
 from carbonpoints.rules.engine import Outcome
@@ -45,48 +51,6 @@ STATUS_DISPOSITIONS = {
 NOTHING = Outcome(None, 0, 0, None, None)
 
 
-class Receipt(NamedTuple):
-    """What became of one event."""
-
-    event_hash: bytes
-    disposition: Disposition
-    account_id: int
-    account_seq: int
-    """Its decision's number; 0 where nothing was decided."""
-    reduction_mg: int
-    amount_millicredits: int
-    reason: str | None
-
-
-@dataclass(slots=True)
-class Work:
-    """What deciding needs and gathers, for the accounts of one transaction."""
-
-    delivery: Delivery
-    moment: Moment
-    books: dict[int, Book]
-    consents: Mapping[tuple[int, str], datetime]
-    known: dict[bytes, KnownEvent]
-    usage: dict[int, UsageBook]
-    purse: Purse
-    oldest: datetime
-    """What happened before is too late."""
-    payloads: list[tuple[int, int, bytes]]
-    withdrawn: list[Candidate]
-    """Copies of those that stayed undecided after all: the caller may run again with the candidates as they were."""
-
-    def replace(self, accounts: Collection[int], newer: Work) -> None:
-        """Take what `newer` says of these accounts in the place of what is here."""
-        self.moment = max(self.moment, newer.moment, key=lambda moment: moment.booked_at)
-        self.books |= newer.books
-        for account_id in accounts:
-            self.usage.pop(account_id, None)
-        self.usage |= newer.usage
-        self.payloads = [each for each in self.payloads if each[0] not in accounts] + newer.payloads
-        kept = [candidate for candidate in self.withdrawn if candidate.account_id not in accounts]
-        self.withdrawn = kept + newer.withdrawn
-
-
 def decide(
     session: Session, delivery: Delivery, candidates: Sequence[Candidate]
 ) -> tuple[list[Receipt], dict[int, Book]]:
@@ -95,7 +59,12 @@ def decide(
     Runs in one transaction of the caller's. Raises IntegrityError when another delivery of the same event was
     decided in between: the caller runs again, and the event is then known.
     """
-    work, receipts = _decide_all(session, delivery, candidates)
+    try:
+        work, receipts = _decide_all(session, delivery, candidates)
+    except (LedgerFault, AlreadyReversed):
+        # An account moved between two readings of it. Locked it does not, and what is wrong then is wrong.
+        open_books(session, {candidate.account_id for candidate in candidates})
+        work, receipts = _decide_all(session, delivery, candidates)
     moved = lock_books(session, work.books)
     if moved:
         places = [place for place, candidate in enumerate(candidates) if candidate.account_id in moved]
@@ -109,27 +78,36 @@ def decide(
     if work.withdrawn:
         release_acts(session, work.withdrawn)
         remember_undecided(session, delivery, work.withdrawn)
-    if delivery.budgets:
-        work, receipts = _within_budgets(session, candidates, work, receipts)
+    given_back = work.given_back()
+    if delivery.budgets or given_back:
+        work, receipts = _within_budgets(session, candidates, work, receipts, given_back)
     write_books(session, work.books.values())
     write_payloads(session, work.payloads)
     usage_store.write(session, work.usage)
+    write_claims(session, work.claims.values())
     return receipts, work.books
 
 
 def _within_budgets(
-    session: Session, candidates: Sequence[Candidate], work: Work, receipts: list[Receipt]
+    session: Session,
+    candidates: Sequence[Candidate],
+    work: Work,
+    receipts: list[Receipt],
+    given_back: Mapping[str, Mapping[date, Amount]],
 ) -> tuple[Work, list[Receipt]]:
-    """Draw what was decided on the budgets; where one has less, decide again with that and hand back the rest.
+    """Give back what was taken back and draw what was decided, budget by budget; nothing is waited for after this.
 
-    Nothing is waited for after this: what is written next is ours alone.
+    Where one has less, decide again with that and hand back the rest.
     """
     wanted = wanted_by(work.books.values())
-    drawn = {
-        terms.code: draw(session, terms, wanted[terms.code])
-        for terms in work.purse.terms
-        if terms.code in wanted
-    }
+    terms = {each.code: each for each in work.purse.terms}
+    drawn: dict[str, Draw | None] = {}
+    for code in sorted({*wanted, *given_back}):
+        for day, amount in sorted(given_back.get(code, {}).items()):
+            programme_id = work.delivery.programme.id
+            give_back(session, programme_id=programme_id, business_date=day, amounts={code: amount})
+        if code in wanted:
+            drawn[code] = draw(session, terms[code], wanted[code])
     given = {code: one.millicredits if one else 0 for code, one in drawn.items()}
     if all(given[code] == one.millicredits for code, one in wanted.items()):
         return work, receipts
@@ -159,19 +137,25 @@ def _decide_all(
     if moment is None:
         booked_at = max([clock.now(), *(book.last_booked_at for book in books.values())])
         moment = Moment.at(booked_at, delivery.programme.calendar)
+    known = find_events(
+        session, [(c.claimed_by or c.account_id, c.event_hash) for c in placed if not c.is_new]
+    )
+    originals = read_originals(session, delivery, books, placed, known)
     work = Work(
         delivery=delivery,
         moment=moment,
         books=books,
         consents=consents_in_force(session, account_ids),
-        known=find_events(
-            session, [(c.claimed_by or c.account_id, c.event_hash) for c in placed if not c.is_new]
-        ),
-        usage=usage_store.load(session, placed),
+        known=known,
+        usage=usage_store.load(session, [*placed, *(each.candidate for each in originals.values())]),
         purse=Purse(terms_on(delivery.budgets, delivery.programme, moment.business_date), left),
         oldest=_oldest(delivery),
         payloads=[],
         withdrawn=[],
+        originals=originals,
+        reversed=reversals_of(session, [candidate.event_hash for candidate in placed]),
+        claims={},
+        taken_back={},
     )
     return work, [_decide_one(work, candidate) for candidate in candidates]
 
@@ -183,23 +167,26 @@ def _oldest(delivery: Delivery) -> datetime:
 
 
 def _decide_one(work: Work, candidate: Candidate) -> Receipt:
+    answer = _answer_at_once(work, candidate)
+    if answer is not None:
+        return answer
     event_hash, account_id = candidate.event_hash, candidate.account_id
-    if candidate.undecided is not None:
-        return Receipt(event_hash, candidate.undecided, account_id, 0, 0, 0, None)
-    if not candidate.is_new:
-        known = work.known.get(event_hash)
-        if known is not None:
-            return _answer_known(candidate, known)
-        if candidate.claimed_by:
-            return Receipt(event_hash, Disposition.CONFLICT, account_id, 0, 0, 0, None)
     book = work.books.get(account_id)
+    if book is not None and candidate.reverses:
+        return decide_reversal(work, candidate, book)
+    original = work.originals.get(event_hash)
     if book is None or not is_covered(work.consents, candidate):
         end = Disposition.UNKNOWN_ACCOUNT if book is None else Disposition.NO_CONSENT
-        work.withdrawn.append(replace(candidate, undecided=end))
-        return Receipt(event_hash, end, account_id, 0, 0, 0, None)
+        if original is None:
+            work.withdrawn.append(replace(candidate, undecided=end))
+        return unchanged(candidate, end)
+    if original is not None:
+        return_usage(work.usage, work.delivery.identity_key, original)
     disposition, outcome = _judge(work, candidate, book)
     reason, reduction_mg, amount_millicredits, _, trace, _ = outcome
     moment, occurred_at = work.moment, candidate.occurred_at
+    if original is not None:
+        take_back_corrected(work, candidate, book, original, amount_millicredits)
     seq = book.decide(
         DecisionKind.EVENT,
         moment,
@@ -239,17 +226,17 @@ def expiry_of(rule: RuleDefinition, counted_from: date) -> date:
     return _month_end_after(counted_from, rule.expiry_months)
 
 
-def _answer_known(candidate: Candidate, known: KnownEvent) -> Receipt:
-    """Answer an event that was decided before (M9): nothing changes."""
-    if candidate.event.revision < known.revision:
-        disposition = Disposition.STALE
-    elif candidate.event.revision > known.revision:
-        disposition = Disposition.CORRECTION_NOT_ENABLED
-    elif candidate.commitment == known.commitment:
-        disposition = Disposition.DUPLICATE
-    else:
-        disposition = Disposition.CONFLICT
-    return Receipt(candidate.event_hash, disposition, known.account_id, known.account_seq, 0, 0, None)
+def _answer_at_once(work: Work, candidate: Candidate) -> Receipt | None:
+    """Return the answer to an event about which nothing is to be decided; None for all others."""
+    if candidate.undecided is not None:
+        return unchanged(candidate, candidate.undecided)
+    known = work.known.get(candidate.event_hash) if not candidate.is_new else None
+    answer = answer_known(work, candidate, known) if known is not None else None
+    if answer is not None:
+        return answer
+    if known is None and candidate.claimed_by:
+        return unchanged(candidate, Disposition.CONFLICT)
+    return unchanged(candidate, Disposition.STALE) if candidate.is_outdone else None
 
 
 def _judge(work: Work, candidate: Candidate, book: Book) -> tuple[Disposition, Outcome]:
@@ -271,9 +258,12 @@ def _judge(work: Work, candidate: Candidate, book: Book) -> tuple[Disposition, O
 
 def _refusal(work: Work, candidate: Candidate, book: Book) -> Disposition | None:
     """Return why no rule is asked at all, or None."""
+    if candidate.event_hash in work.reversed:
+        work.claims.setdefault(candidate.account_id, ClaimChanges()).released.append(candidate)
+        return Disposition.REVERSED
     if book.status != OPEN:
         return STATUS_DISPOSITIONS[book.status]
-    if candidate.occurred_at < work.oldest:
+    if candidate.occurred_at < work.oldest and candidate.event_hash not in work.originals:
         return Disposition.TOO_LATE
     return Disposition.CLAIMED_ELSEWHERE if candidate.is_claimed_elsewhere else None
 

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from carbonpoints.accounts.programme import SETTINGS, marked_programme_of, settings_marked
 from carbonpoints.approvals.versions import MarkedProgramme
 from carbonpoints.behaviours.cloudevents import EventReader, ReadEvent
-from carbonpoints.behaviours.deciding import Receipt
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import SourceNotYours, UnknownSource
 from carbonpoints.behaviours.services import Placed, decide_events, note_unread, place_events
 from carbonpoints.behaviours.staged import StagedEvent
+from carbonpoints.behaviours.work import Receipt
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import transaction
 from carbonpoints.core.errors import CarbonpointsError, FieldError, InvalidRequest

@@ -30,8 +30,8 @@ class Disposition(IntEnum):
     FUTURE = 18
     INVALID = 19
     UNDER_REVIEW = 20
-    CORRECTION_NOT_ENABLED = 21
-    """A higher revision or a reversal event, until corrections are switched on."""
+    AWAITING_ORIGINAL = 22
+    """A reversal of an event that has not come; 21 was the answer of a version that decided no reversals."""
 
     @property
     def code(self) -> str:
@@ -64,7 +64,7 @@ UNDECIDED = frozenset(
         Disposition.UNKNOWN_BEHAVIOUR,
         Disposition.FUTURE,
         Disposition.INVALID,
-        Disposition.CORRECTION_NOT_ENABLED,
+        Disposition.AWAITING_ORIGINAL,
     }
 )
 """Nothing was decided: only a keyed identity and the reason remain for a while, and a redelivery is decided

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carbonpoints.core.errors import CarbonpointsError, NotFound
+from carbonpoints.core.errors import CarbonpointsError, Conflict, NotFound
 
 
 class UnknownSource(CarbonpointsError):
@@ -26,6 +26,34 @@ class EventNotFound(NotFound):
 
     code = "event_not_found"
     title = "There is no such event for you."
+
+
+class AppealNotFound(NotFound):
+    """No such appeal, or not for this caller."""
+
+    code = "appeal_not_found"
+    title = "There is no such appeal for you."
+
+
+class AppealExists(Conflict):
+    """There is an appeal about this event already."""
+
+    code = "appeal_exists"
+    title = "There is an appeal about this event already."
+
+
+class AppealResolved(Conflict):
+    """The appeal was resolved; that is final."""
+
+    code = "appeal_resolved"
+    title = "This appeal was resolved before."
+
+
+class ProposalChanged(Conflict):
+    """What is to be confirmed is not what stands proposed now."""
+
+    code = "proposal_changed"
+    title = "Another proposal stands now, or none."
 
 
 class FeedProfileNotFound(NotFound):

@@ -65,20 +65,23 @@ def _event_rows(candidates: Sequence[Candidate]) -> list[bytes]:
 def recall(session: Session, candidates: Sequence[Candidate]) -> dict[bytes, KnownEvent]:
     """Return what was decided before, by event; such an event goes on to be answered whatever holds today.
 
-    A consent that has ended, a subject that is gone: they decide nothing about what was decided.
+    A consent that has ended, a subject that is gone: they decide nothing about what was decided. A correction is
+    decided like any event: without consent and account there is none.
     """
     repeated = [c for c in candidates if c.undecided is not None or not c.is_new]
-    decided = _find_decided(session, [candidate.event_hash for candidate in repeated])
+    decided = find_decided(session, [candidate.event_hash for candidate in repeated])
     for candidate in repeated:
         known = decided.get(candidate.event_hash)
         if known is not None:
-            candidate.undecided = None
+            if candidate.event.revision <= known.revision:
+                candidate.undecided = None
             candidate.is_new = False
             candidate.claimed_by = known.account_id if known.account_id != candidate.account_id else 0
     return decided
 
 
-def _find_decided(session: Session, event_hashes: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+def find_decided(session: Session, event_hashes: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+    """Return, of events wherever they went, those that were decided, by their highest revision."""
     if not event_hashes:
         return {}
     claimed = raw_connection(session).execute(CLAIMED_BY, (of_bytes(event_hashes),))
@@ -111,7 +114,7 @@ def remember_undecided(session: Session, delivery: Delivery, candidates: Sequenc
 
 def remember_unread(session: Session, delivery: Delivery, unread: Mapping[bytes, Disposition]) -> None:
     """Keep the same of events that went no further than being read, unless an event of that identity was decided."""
-    decided = _find_decided(session, list(unread))
+    decided = find_decided(session, list(unread))
     _remember(
         session,
         delivery,

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import consents_in_force, resolve_subjects
-from carbonpoints.behaviours.acts import claim_acts
+from carbonpoints.behaviours.acts import claim_acts, widen_intervals
 from carbonpoints.behaviours.candidates import Candidate, Claim, Delivery
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.identities import (
@@ -21,9 +21,11 @@ from carbonpoints.behaviours.identities import (
     remember_undecided,
     take_over,
 )
-from carbonpoints.behaviours.staged import StagedEvent, instant_of
+from carbonpoints.behaviours.reversing import claim_reversals
+from carbonpoints.behaviours.staged import REVERSAL, StagedEvent, instant_of
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import IDENTITY_BYTES, SUITE, identity_hash
+from carbonpoints.ledger.queries import KnownEvent
 from carbonpoints.rules.catalogue import Catalogue
 from carbonpoints.rules.engine import CompiledRule
 
@@ -69,6 +71,12 @@ def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEve
         if occurred_at > latest:
             candidate.undecided = Disposition.FUTURE
             continue
+        if behaviour == REVERSAL:
+            reversed_identity = (identity_prefix + str(data["id"])).encode()
+            candidate.reverses = mac(key, reversed_identity)[:IDENTITY_BYTES]
+            candidate.local_date = date_of(occurred_at_us)
+            candidate.is_new = False  # It claims an identity once it is known where its event went.
+            continue
         pinned = rule_at(behaviour, occurred_at)
         if pinned is None or pinned.behaviour.consent_source not in source.consent_sources:
             candidate.undecided = Disposition.UNKNOWN_BEHAVIOUR
@@ -79,11 +87,11 @@ def prepare(delivery: Delivery, catalogue: Catalogue, events: Iterable[StagedEve
         if compiled is not None:
             assessment = candidate.assessment = compiled.assess(compiled.values(data))
             if assessment.reason is None:
-                _claim(delivery, compiled, candidate, latest)
+                claim_act(delivery, compiled, candidate, latest)
     return candidates
 
 
-def _claim(delivery: Delivery, compiled: CompiledRule, candidate: Candidate, latest: datetime) -> None:
+def claim_act(delivery: Delivery, compiled: CompiledRule, candidate: Candidate, latest: datetime) -> None:
     """Say which act this event would claim: none where a field that identifies it is missing.
 
     An act that takes time must have ended by `latest`, hold the instant of the event and be no longer than its
@@ -113,12 +121,12 @@ def _claim(delivery: Delivery, compiled: CompiledRule, candidate: Candidate, lat
 
 
 def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate]) -> None:
-    """Find each candidate's account and claim its identity and its act.
+    """Find each candidate's account and claim its identity and its act; a reversal claims the event it takes back.
 
     Runs in its own transaction, before the accounts are locked. What stays undecided is remembered only by its
     keyed identity and reason.
     """
-    open_ones = [candidate for candidate in candidates if candidate.undecided is None]
+    open_ones = [each for each in candidates if each.undecided is None and not each.reverses]
     subjects = list(dict.fromkeys(candidate.event.subject for candidate in open_ones))
     bearers = resolve_subjects(session, delivery.programme.id, subjects)
     consents = consents_in_force(
@@ -135,22 +143,37 @@ def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate])
     claim_events(session, placed)
     decided = recall(session, candidates)
     take_over(session, [c for c in placed if c.claimed_by and c.event_hash not in decided])
-    going_on = [c for c in placed if not c.claimed_by and c.event_hash not in decided]
-    claim_acts(session, [c for c in _first_of_each(going_on) if c.claim], delivery.key_version)
+    going_on = [c for c in placed if not c.claimed_by and is_newer(c, decided)]
+    claiming = [c for c in _newest_of_each(going_on) if c.claim]
+    claim_acts(session, claiming, delivery.key_version)
+    widen_intervals(session, [c for c in claiming if c.event_hash in decided])
+    claim_reversals(session, [c for c in candidates if c.reverses and is_newer(c, decided)])
     remember_undecided(session, delivery, [c for c in candidates if c.undecided is not None])
 
 
-def _first_of_each(candidates: Sequence[Candidate]) -> Collection[Candidate]:
-    """Return the candidates whose identity comes first in the delivery: a later one of the same must claim no act.
+def is_newer(candidate: Candidate, decided: Mapping[bytes, KnownEvent]) -> bool:
+    """Whether the event is to be decided: for the first time, or as a correction of what was decided."""
+    known = decided.get(candidate.event_hash)
+    return candidate.undecided is None and (known is None or candidate.event.revision > known.revision)
 
-    It will be a duplicate or a conflict. Should the first stay undecided after all, it earns nothing.
+
+def _newest_of_each(candidates: Sequence[Candidate]) -> Collection[Candidate]:
+    """Return, of each identity, the highest revision, the first of its kind: another of the same must claim no act.
+
+    A lower revision is stale, whichever comes first in the delivery; one of the same revision will be a duplicate or a
+    conflict. Should the chosen one stay undecided after all, the others earn nothing.
     """
-    firsts = {candidate.event_hash: candidate for candidate in reversed(candidates)}
-    if len(firsts) == len(candidates):
+    newest = {candidate.event_hash: candidate for candidate in reversed(candidates)}
+    if len(newest) == len(candidates):
         return candidates
     for candidate in candidates:
-        candidate.is_claimed_elsewhere = firsts[candidate.event_hash] is not candidate
-    return firsts.values()
+        if candidate.event.revision > newest[candidate.event_hash].event.revision:
+            newest[candidate.event_hash] = candidate
+    for candidate in candidates:
+        chosen = newest[candidate.event_hash]
+        candidate.is_outdone = chosen.event.revision > candidate.event.revision
+        candidate.is_claimed_elsewhere = chosen is not candidate
+    return newest.values()
 
 
 def is_covered(consents: Mapping[tuple[int, str], datetime], candidate: Candidate) -> bool:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from carbonpoints.behaviours.deciding import Receipt
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.intake import place, prepare
 from carbonpoints.behaviours.services import decide_placed, open_delivery
 from carbonpoints.behaviours.staged import decode_chunk
+from carbonpoints.behaviours.work import Receipt
 from carbonpoints.core import clock
 from carbonpoints.core.db import transaction
 from carbonpoints.rules.catalogue import load_catalogue

@@ -22,14 +22,24 @@ from carbonpoints.behaviours.profiles import (
     expression,
     mapping_paths,
 )
-from carbonpoints.behaviours.targets import RUNTIME, Target, data_targets, event_targets
+from carbonpoints.behaviours.staged import REVERSAL
+from carbonpoints.behaviours.targets import (
+    EVENT_ID_FIELD,
+    REVERSES_FIELD,
+    RUNTIME,
+    SUBJECT_FIELD,
+    Target,
+    data_targets,
+    event_targets,
+    reversal_targets,
+)
 from carbonpoints.rules.attributes import RefusedValueError
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.language import FAILURES, EvaluationError, Expression
 
 Tables = Mapping[str, Mapping[str, str]]
-SUBJECT_FIELD = "subject"
-"""Its value is needed beside the written event, constant or not."""
+ASSIGNED = frozenset({EVENT_ID_FIELD, SUBJECT_FIELD})
+"""Fields whose values are needed beside the written event, constant or not: `f_0` and `f_1`."""
 
 
 class MappedLine(NamedTuple):
@@ -68,6 +78,7 @@ class LineMapper:
         self._source = profile.source
         self._filter = None if profile.filter is None else expression(profile, profile.filter, "flag")
         self._event = event_targets(profile)
+        self._reversal = reversal_targets(profile)
         self._mappings = [
             _Mapping(
                 mapping.behaviour,
@@ -106,9 +117,11 @@ class LineMapper:
         for number, target in enumerate(self._event):
             namespace |= {**target.expression.namespace, f"check_{number}": target.check}
             constant = target.constant()
-            if constant is None or target.field == SUBJECT_FIELD:
+            if constant is None or target.field in ASSIGNED:
                 lines += _checked_lines(target, number, names)
             written[target.field] = target.written(f"f_{number}") if constant is None else _literal(constant)
+        lines += self._assignments(_names_of(self._reversal), names)
+        lines += self._reversal_lines(namespace, names, written)
         first = len(self._event)
         for mapping in self._mappings:
             if mapping.when is None:
@@ -160,6 +173,32 @@ class LineMapper:
         lines.append(f" return Line(f_1, f'{content}')")
         return lines
 
+    def _reversal_lines(
+        self, namespace: dict[str, object], names: Mapping[str, str], written: Mapping[str, str]
+    ) -> list[str]:
+        """Return the code that ends a line which takes another event back, as `staged.stage_event` writes it."""
+        if not self._reversal:
+            return []
+        reverses, reason = self._reversal
+        for name, target in zip(("reverses", "reason"), self._reversal, strict=True):
+            namespace |= {**target.expression.namespace, f"check_{name}": target.check}
+        source, kind = json.dumps(self._source, ensure_ascii=False), json.dumps(REVERSAL)
+        content = "".join(
+            [
+                _literal('{"data":{"id":'), reverses.written("f_reverses"), _literal(',"reason":'),
+                reason.written("f_reason"), _literal(f',"source":{source}}},"id":'), written["event_id"],
+                _literal(f',"revision":0,"source":{source},"subject":'), written["subject"],
+                _literal(',"time_us":'), written["occurred_at"], _literal(f',"type":{kind}}}'),
+            ]
+        )  # fmt: skip
+        return [
+            *_checked_lines(reverses, "reverses", names),
+            " if f_reverses == f_0: raise ValueError",
+            " if f_reverses is not None:",
+            *(f" {line}" for line in _checked_lines(reason, "reason", names)),
+            f"  return Line(f_1, f'{content}')",
+        ]
+
     def _assignments(self, wanted: frozenset[str], names: dict[str, str]) -> list[str]:
         """Return the code that reads those of the wanted columns that are not read yet, and note their names."""
         lines = []
@@ -176,14 +215,26 @@ class LineMapper:
         if self._filter is not None:
             values = columns.values(cells, self._filter.names)
             _evaluate("filter", self._filter, values, self._tables)
-        targets = (*self._event, *self._mapping_of(cells).targets)
+        values = columns.values(cells, _names_of((*self._event, *self._reversal)))
+        found = {target.field: self._explained(target, values) for target in self._event}
+        for target in self._reversal:
+            found[target.field] = self._explained(target, values)
+            if not found[REVERSES_FIELD]:
+                break
+            if found[REVERSES_FIELD] == found[EVENT_ID_FIELD]:
+                raise BadLineError(REVERSES_FIELD, "itself", "A line cannot take itself back.")
+        targets = self._mapping_of(cells).targets
         values = columns.values(cells, _names_of(targets))
         for target in targets:
-            value = _evaluate(target.field, target.expression, values, self._tables)
-            if value is not None and value != "":
-                _check(target, value)
-            elif target.needed:
-                raise BadLineError(target.field, "missing", "A value is needed.")
+            self._explained(target, values)
+
+    def _explained(self, target: Target, values: Mapping[str, object]) -> object:
+        value = _evaluate(target.field, target.expression, values, self._tables)
+        if value is not None and value != "":
+            _check(target, value)
+        elif target.needed:
+            raise BadLineError(target.field, "missing", "A value is needed.")
+        return value
 
     def _mapping_of(self, cells: Sequence[str]) -> _Mapping:
         """Return the mapping that takes a line; raises BadLineError where a condition cannot be worked out."""
@@ -205,7 +256,7 @@ def _literal(text: str) -> str:
     return repr(f'"{text}')[2:-1].replace("{", "{{").replace("}", "}}")
 
 
-def _checked_lines(target: Target, number: int, names: Mapping[str, str]) -> list[str]:
+def _checked_lines(target: Target, number: int | str, names: Mapping[str, str]) -> list[str]:
     """Return the code that assigns the checked value of a target to `f_<number>`; None where it may have none."""
     value = target.expression.python_source(names.__getitem__)
     missing = "not v" if target.expression.type == "text" else "v is None"

@@ -52,7 +52,7 @@ class IdentityEvent(Model):
 class IdentityClaim(Model):
     """One act at a point in time, a transaction, claimed once: its fingerprint without the person (M14).
 
-    `state` stands ready for reversal, which releases a claim.
+    A claim that is released is deleted, so that its act can be claimed again.
     """
 
     __tablename__ = "identity_claim"
@@ -91,6 +91,17 @@ class IdentityIntervalClaim(Model):
     during: Mapped[Range[datetime]] = mapped_column(TSTZRANGE)
     key_version: Mapped[int] = mapped_column(SmallInteger)
     state: Mapped[str] = mapped_column(Text, server_default="claimed", default="claimed")
+
+
+class IdentityReversal(Model):
+    """Which reversal takes an event back, claimed before either is decided: an event is reversed once (M8, M9)."""
+
+    __tablename__ = "identity_reversal"
+    __table_args__ = (distributed_by("identity"),)
+
+    event_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    """The event that is taken back, whether it has come or not."""
+    reversal_hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IdentityUndecided(Model):
@@ -143,6 +154,63 @@ class Usage(Model):
     amount_millicredits: Mapped[int] = mapped_column(BigInteger)
     tallies: Mapped[dict[str, dict[str, str | int]] | None] = mapped_column(JSONB(none_as_null=True))
     """Counter code -> party or empty text -> count or exact decimal sum; null where no counter keeps one."""
+
+
+class Appeal(Model):
+    """A customer's one appeal about an event, and how it was resolved; an adjustment is two persons' (M10).
+
+    Its words, `text`, `attachments` and `reason`, are personal data: erasure and retention may empty them (M15).
+    """
+
+    __tablename__ = "appeal"
+    __table_args__ = (
+        UniqueConstraint("account_id", "event_hash"),
+        Index(None, "programme_id", "filed_at", "account_id", "appeal_no"),
+        Index(
+            "ix_appeal_worded",
+            "resolved_at",
+            postgresql_where=text("text IS NOT NULL OR reason IS NOT NULL"),
+        ),
+        CheckConstraint("outcome IN ('rejected','upheld','adjusted')", name="outcome"),
+        CheckConstraint("maker_person <> checker_person", name="four_eyes"),
+        CheckConstraint("(outcome IS NULL) = (maker_person IS NULL)", name="outcome_is_made"),
+        CheckConstraint("resolved_at IS NULL OR outcome IS NOT NULL", name="resolved_has_outcome"),
+        CheckConstraint(
+            "outcome IS DISTINCT FROM 'adjusted' OR resolved_at IS NULL "
+            "OR checker_person IS NOT NULL AND adjustment_seq IS NOT NULL",
+            name="adjustment_is_checked",
+        ),
+        CheckConstraint(
+            "amount_millicredits >= 0 AND reduction_mg >= 0 "
+            "AND (outcome IS NOT DISTINCT FROM 'adjusted') = (amount_millicredits + reduction_mg > 0)",
+            name="adjustment_gives",
+        ),
+        distributed_by("account"),
+    )
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    appeal_no: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    programme_id: Mapped[int] = mapped_column(ForeignKey("programme.programme_id"))
+    event_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    event_seq: Mapped[int | None] = mapped_column(BigInteger)
+    """The decision that the customer appealed against; null where the event was not decided."""
+    disposition: Mapped[int] = mapped_column(SmallInteger)
+    """As the event stood when the appeal was filed."""
+    filed_at: Mapped[datetime] = mapped_column(Instant)
+    text: Mapped[str | None] = mapped_column(Text)
+    attachments: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
+    """References to what the customer handed in elsewhere."""
+    proposal_no: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    """How often an outcome was put down: a checker confirms the one they saw."""
+    outcome: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    amount_millicredits: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    reduction_mg: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    maker_person: Mapped[str | None] = mapped_column(Text)
+    checker_person: Mapped[str | None] = mapped_column(Text)
+    resolved_at: Mapped[datetime | None] = mapped_column(Instant)
+    adjustment_seq: Mapped[int | None] = mapped_column(BigInteger)
+    """The adjustment's decision."""
 
 
 class FeedJob(Model):

@@ -99,6 +99,10 @@ class ProfileDefinition(MappingDefinition):
     occurred_at: str
     """A date or an instant."""
     revision: str = "0"
+    reverses: str | None = None
+    """The id of the event that a line takes back: such a line is a reversal and has no data. No value, or empty
+    text, where a line takes nothing back."""
+    reversal_reason: str = '"refunded"'
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,9 @@ def _expressions(profile: ProfileDefinition) -> Found:
     yield from _expression(profile, "event_id", profile.event_id, "text")
     yield from _expression(profile, "subject", profile.subject, "text")
     yield from _expression(profile, "revision", profile.revision, "number")
+    if profile.reverses is not None:
+        yield from _expression(profile, "reverses", profile.reverses, "text")
+    yield from _expression(profile, "reversal_reason", profile.reversal_reason, "text")
     yield from _occurred_at(profile)
     for path, mapping in mapping_paths(profile):
         for name, source in mapping.data.items():

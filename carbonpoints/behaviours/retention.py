@@ -1,6 +1,6 @@
-"""What may not be kept is deleted: events that were not decided, and the inputs of decisions (M11, M15).
+"""What may not be kept is deleted: events that were not decided, the inputs of decisions, and words (M11, M15).
 
-Only rows of `identity_undecided` and `event_payload` go. Decisions, entries, commitments and seals stay and still
+Only rows of `identity_undecided` and `event_payload`, and the words of appeals, go. Decisions, entries, commitments and seals stay and still
 verify. Every page is a transaction of its own, so that the work may be cut off anywhere and done again.
 """
 
@@ -35,6 +35,17 @@ WITH past AS MATERIALIZED (
 )
 DELETE FROM identity_undecided u USING past WHERE u.event_hash = past.event_hash
 """
+ERASE_WORDS = """
+UPDATE appeal SET text = NULL, attachments = NULL, reason = NULL
+WHERE account_id = %s AND (text IS NOT NULL OR reason IS NOT NULL)
+"""
+ERASE_OLD_WORDS = """
+UPDATE appeal SET text = NULL, attachments = NULL, reason = NULL WHERE (account_id, appeal_no) IN (
+    SELECT account_id, appeal_no FROM appeal
+    WHERE (text IS NOT NULL OR reason IS NOT NULL) AND resolved_at < %s AND programme_id = %s
+    ORDER BY resolved_at LIMIT %s FOR UPDATE SKIP LOCKED
+)
+"""
 NEXT_PAYLOADS = """
 SELECT account_seq FROM event_payload WHERE account_id = %s AND account_seq > %s AND account_seq < %s
 ORDER BY account_seq LIMIT %s
@@ -56,6 +67,18 @@ def purge_undecided(programme_id: int) -> bool:
         oldest = clock.now() - timedelta(days=days)
         purged = raw_connection(session).execute(PURGE, (oldest, programme_id, PAGE_ROWS)).rowcount
     return purged == PAGE_ROWS
+
+
+def erase_old_words(programme_id: int) -> bool:
+    """Erase the words of the programme's oldest appeals that were resolved longer ago than they are kept.
+
+    True when there may be more.
+    """
+    with transaction() as session:
+        days = programme_settings(session, programme_id).appeal_retention_days
+        oldest = clock.now() - timedelta(days=days)
+        erased = raw_connection(session).execute(ERASE_OLD_WORDS, (oldest, programme_id, PAGE_ROWS)).rowcount
+    return erased == PAGE_ROWS
 
 
 def erase_withdrawn(after_account_id: int) -> int | None:
@@ -89,9 +112,9 @@ def _erase_page(account_id: int, withdrawals: Mapping[str, int], after: int) -> 
 
 
 def erase_payloads(*, account_id: int, reason: str) -> int:
-    """Erase the inputs of all decisions of an account, as its holder may ask; returns how many there were.
+    """Erase the inputs of all decisions of an account and the words of its appeals, as its holder may ask.
 
-    Audited with the reason, also where nothing was left. Raises NotFound.
+    Returns how many inputs there were. Audited with the reason, also where nothing was left. Raises NotFound.
     """
     total = 0
     while True:
@@ -99,7 +122,9 @@ def erase_payloads(*, account_id: int, reason: str) -> int:
             if read_head(session, account_id) is None:
                 raise NotFound
             seqs = _next_payloads(session, account_id, 0, LAST_SEQ)
-            total += _erase(session, account_id, seqs, purpose=reason, detail={})
+            appeals = raw_connection(session).execute(ERASE_WORDS, (account_id,)).rowcount
+            detail = {"appeals": appeals} if appeals else {}
+            total += _erase(session, account_id, seqs, purpose=reason, detail=detail)
         if len(seqs) < PAGE_ROWS:
             return total
 

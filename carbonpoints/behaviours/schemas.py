@@ -145,6 +145,43 @@ class BoostUsedSchema(Schema):
     amount_millicredits = fields.Integer(required=True)
 
 
+class TakenBackSchema(Schema):
+    """What was taken back of an event because it was reversed or corrected."""
+
+    event_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The event; null where it had not come when it was reversed."},
+    )
+    by_event_id = fields.String(
+        required=True, metadata={"description": "The reversal, or the decision about the newest revision."}
+    )
+    reason = fields.String(required=True)
+    booked_at = fields.AwareDateTime(required=True, format="iso")
+    amount_millicredits = fields.Integer(
+        required=True, metadata={"description": "Taken of what was still there."}
+    )
+    clawback_due_millicredits = fields.Integer(
+        required=True, metadata={"description": "Had been spent or held, and became due."}
+    )
+    waived_millicredits = fields.Integer(
+        required=True, metadata={"description": "Had been spent or held, beyond what may become due."}
+    )
+    reduction_mg = fields.Integer(required=True)
+
+
+class EventAppealSchema(Schema):
+    """The appeal about an event, and what came of it."""
+
+    appeal_id = fields.String(required=True)
+    outcome = fields.String(required=True, allow_none=True)
+    resolved_at = fields.AwareDateTime(required=True, allow_none=True, format="iso")
+    amount_millicredits = fields.Integer(
+        required=True, metadata={"description": "Granted by an adjustment beside what the event earned."}
+    )
+    reduction_mg = fields.Integer(required=True)
+
+
 class EventSchema(Schema):
     """One decided event and why it came out as it did."""
 
@@ -155,6 +192,8 @@ class EventSchema(Schema):
     reason = fields.String(required=True, allow_none=True)
     reduction_mg = fields.Integer(required=True)
     amount_millicredits = fields.Integer(required=True)
+    taken_back = fields.Nested(TakenBackSchema, required=True, allow_none=True)
+    appeal = fields.Nested(EventAppealSchema, required=True, allow_none=True)
     occurred_at = fields.AwareDateTime(required=True, format="iso")
     received_at = fields.AwareDateTime(required=True, format="iso")
     booked_at = fields.AwareDateTime(required=True, format="iso")

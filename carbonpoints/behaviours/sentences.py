@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.undone import TakenBack
 from carbonpoints.core.amounts import credits_text, grams_text
 from carbonpoints.core.sentences import Sentence
 from carbonpoints.rules.campaigns import CampaignDefinition
@@ -41,13 +42,23 @@ NOTHING: dict[Disposition, Sentence] = {
     Disposition.ACCOUNT_FROZEN: Sentence("the account was frozen", "账户处于冻结状态"),
     Disposition.ACCOUNT_CLOSED: Sentence("the account was closed", "账户已销户"),
     Disposition.TOO_LATE: Sentence(
-        "it arrived after the time for late reports", "上报时间超过允许的延迟期限"
+        "it arrived after the time for late reports; you can file an appeal",
+        "上报时间超过允许的延迟期限,您可以提出申诉",
     ),
     Disposition.CLAIMED_ELSEWHERE: Sentence(
         "the same act had been reported before under another event", "同一行为此前已由另一事件申报"
     ),
     Disposition.UNDER_REVIEW: Sentence("it is under review", "该事件正在核查"),
+    Disposition.REVERSED: Sentence("it had been taken back before it arrived", "该事件到达之前已被冲正"),
 }
+REASONS: dict[str, Sentence] = {
+    "refunded": Sentence("it was refunded", "该笔已退款"),
+    "cancelled": Sentence("it was cancelled", "该行为已取消"),
+    "booked_in_error": Sentence("it had been booked in error", "该笔记录有误"),
+    "fraud": Sentence("it was found to be fraud", "该行为被认定为欺诈"),
+    "corrected": Sentence("its source corrected it", "来源已更正"),
+}
+"""Why an event was taken back."""
 PROBLEMS: dict[str, Sentence] = {
     "no_rule_in_force": Sentence("no rule for it was in force on that day", "当日没有有效规则"),
     "factor_not_valid": Sentence(
@@ -57,6 +68,9 @@ PROBLEMS: dict[str, Sentence] = {
         "its rule could not be computed from what was reported", "按上报的数据无法计算规则公式"
     ),
     "nothing_earned": Sentence("its rule gives nothing for it", "规则对其不给予积分"),
+    "not_reversible": Sentence(
+        "what it was to take back is a reversal itself", "拟冲正的对象本身即为一笔冲正"
+    ),
 }
 UNDECIDED: dict[Disposition, Sentence] = {
     Disposition.NO_CONSENT: Sentence(
@@ -74,8 +88,9 @@ UNDECIDED: dict[Disposition, Sentence] = {
         "Nothing was decided: the act lies in the future.", "未作处理:行为时间在未来。"
     ),
     Disposition.INVALID: Sentence("Nothing was decided: a field was wrong.", "未作处理:字段有误。"),
-    Disposition.CORRECTION_NOT_ENABLED: Sentence(
-        "Nothing was decided: corrections and reversals are not enabled.", "未作处理:尚未启用更正与冲正。"
+    Disposition.AWAITING_ORIGINAL: Sentence(
+        "Nothing was decided: the event that it takes back has not come. When it comes, it earns nothing.",
+        "未作处理:所冲正的事件尚未到达;该事件到达后不会获得积分。",
     ),
 }
 
@@ -92,9 +107,7 @@ def sentence_for(
 ) -> Sentence:
     """Return the sentence for a decided event."""
     disposition = Disposition(decision.disposition)
-    names = (
-        Sentence(pinned.behaviour.name_en, pinned.behaviour.name_zh) if pinned else Sentence("Act", "行为")
-    )
+    names = names_of(pinned)
     day = decision.local_date.isoformat()
     if disposition in {Disposition.CREDITED, Disposition.PARTLY_CREDITED}:
         return _earned(decision, names, pinned=pinned, estimate_mg=estimate_mg, cap=cap, boosts=boosts)
@@ -116,6 +129,37 @@ def _budget_used_up(decision: Ended, names: Sentence, budget: str | None) -> Sen
         en += f"; its estimated reduction of {grams} g CO2e counts all the same"
         zh += f";估算减排量 {grams} 克二氧化碳当量照常计入"
     return Sentence(f"{en}.", f"{zh}。")
+
+
+def taken_back_sentence(taken: TakenBack, names: Sentence) -> Sentence:
+    """Return the sentence for an event that was taken back, and for the reversal that did it."""
+    day = (taken.original or taken.by).local_date.isoformat()
+    on = taken.by.business_date.isoformat()
+    if taken.disposition is Disposition.CORRECTED:
+        return Sentence(
+            f"{names.en} on {day} was corrected on {on}: the newer report counts.",
+            f"{day} 的{names.zh}已于 {on} 更正,以新的上报为准。",
+        )
+    trace = taken.by.trace or {}
+    why = REASONS[trace["reason"]]
+    en = f"{names.en} on {day} was taken back on {on}: {why.en}"
+    zh = f"{day} 的{names.zh}已于 {on} 冲正:{why.zh}"
+    if taken.by.amount_millicredits or taken.by.reduction_mg:
+        amount, grams = credits_text(taken.by.amount_millicredits), grams_text(taken.by.reduction_mg)
+        en += f"; {amount} credits and {grams} g CO2e were taken back"
+        zh += f";扣回 {amount} 积分、{grams} 克二氧化碳当量"
+    if trace.get("charged"):
+        due = credits_text(trace["charged"])
+        en += f"; {due} credits that had been spent are due"
+        zh += f";已使用的 {due} 积分应予追回"
+    return Sentence(f"{en}.", f"{zh}。")
+
+
+def names_of(pinned: PinnedRule | None) -> Sentence:
+    """Return what the act of a decision is called."""
+    if pinned is None:
+        return Sentence("Act", "行为")
+    return Sentence(pinned.behaviour.name_en, pinned.behaviour.name_zh)
 
 
 def _earned(

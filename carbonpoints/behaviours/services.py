@@ -16,13 +16,15 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.behaviours.candidates import Budgets, Candidate, Delivery, Source
-from carbonpoints.behaviours.deciding import Receipt, decide
+from carbonpoints.behaviours.deciding import decide
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import UnknownSource
 from carbonpoints.behaviours.identities import remember_unread
 from carbonpoints.behaviours.intake import event_hash, place, prepare
 from carbonpoints.behaviours.models import EventSource
+from carbonpoints.behaviours.reversing import find_originals
 from carbonpoints.behaviours.staged import StagedEvent
+from carbonpoints.behaviours.work import Receipt
 from carbonpoints.core import clock
 from carbonpoints.core.db import settings, transaction
 from carbonpoints.core.programmes import ProgrammeSettings
@@ -169,6 +171,9 @@ def decide_placed(
 
     Returns a receipt each, in order, and the accounts' books after it.
     """
+    if any(candidate.reverses for candidate in candidates):
+        with transaction() as session:
+            find_originals(session, delivery, candidates)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with transaction() as session:

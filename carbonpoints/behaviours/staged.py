@@ -18,6 +18,11 @@ CHUNK_EVENTS = 5_000
 """A chunk holds at the most this many events."""
 COMPRESSION_LEVEL = 1
 
+REVERSAL = "carbonpoints.reversal"
+"""Stands in the place of the behaviour where an event takes another one back; no behaviour's code has a dot. Its
+data are `source` and `id` of that event, and the `reason`."""
+REVERSAL_REASONS = ("refunded", "cancelled", "booked_in_error", "fraud")
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _FIRST_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring
 from typing import Any, Literal
 
 from carbonpoints.behaviours.profiles import MappingDefinition, ProfileDefinition, expression
-from carbonpoints.behaviours.staged import microseconds_of
+from carbonpoints.behaviours.staged import REVERSAL_REASONS, microseconds_of
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.crypto import identity_hash
 from carbonpoints.rules.attributes import AttributeChecks, RefusedValueError, is_clean
@@ -26,6 +26,8 @@ Form = Literal["text", "plain", "flag", "number"]
 """How a checked value is written as JSON: text, text that needs no escapes, true or false, a whole number."""
 
 _FORMS: dict[ValueType, Form] = {"text": "text", "flag": "flag"}
+
+EVENT_ID_FIELD, SUBJECT_FIELD, REVERSES_FIELD = "event_id", "subject", "reverses"
 
 RUNTIME = {"quote": encode_basestring}
 """What the code of `Target.code` calls besides the check."""
@@ -76,18 +78,32 @@ def event_targets(profile: ProfileDefinition) -> tuple[Target, ...]:
     instant = _noon(profile.time_zone) if occurred_at.type == "date" else microseconds_of
     return (
         Target(
-            "event_id",
+            EVENT_ID_FIELD,
             expression(profile, profile.event_id, "text"),
             _event_id,
             needed=True,
             form="text",
             longest=EVENT_ID_LENGTH_MAX,
         ),
-        Target("subject", expression(profile, profile.subject, "text"), _subject, needed=True, form="text"),
+        Target(
+            SUBJECT_FIELD, expression(profile, profile.subject, "text"), _subject, needed=True, form="text"
+        ),
         Target("occurred_at", occurred_at, instant, needed=True, form="number"),
         Target(
             "revision", expression(profile, profile.revision, "number"), _revision, needed=True, form="number"
         ),
+    )
+
+
+def reversal_targets(profile: ProfileDefinition) -> tuple[Target, ...]:
+    """Return the event that a line takes back and why it does; nothing for a feed without reversals."""
+    if profile.reverses is None:
+        return ()
+    reverses = expression(profile, profile.reverses, "text")
+    reason = expression(profile, profile.reversal_reason, "text")
+    return (
+        Target(REVERSES_FIELD, reverses, _event_id, needed=False, form="text", longest=EVENT_ID_LENGTH_MAX),
+        Target("reversal_reason", reason, _reason, needed=True, form="plain"),
     )
 
 
@@ -123,6 +139,12 @@ def _keyed(check: Callable[[object], object], key: bytes) -> Callable[[str], obj
         return check(identity_hash(key, "keyed", value).hex())
 
     return hashed
+
+
+def _reason(value: str) -> str:
+    if value not in REVERSAL_REASONS:
+        raise RefusedValueError("wrong_reason", "Expected %(choices)s.", choices=", ".join(REVERSAL_REASONS))
+    return value
 
 
 def _event_id(value: str) -> str:

@@ -41,13 +41,17 @@ def continue_jobs() -> None:
 
 @shared_task(name=PURGE_TASK)
 def purge_undecided(programme_id: int | None = None) -> None:
-    """Forget a programme's events that were not decided, after their retention; without a programme, every one's."""
+    """Forget what a programme keeps for a time only; without a programme, every one's.
+
+    Events that were not decided, and the words of appeals that were resolved.
+    """
     if programme_id is None:
         nudge_each_programme(PURGE_TASK)
         return
 
     def purge_page(_place: int) -> int | None:
-        return 0 if retention.purge_undecided(programme_id) else None
+        is_more = retention.purge_undecided(programme_id)
+        return 0 if retention.erase_old_words(programme_id) or is_more else None
 
     take_turn(purge_page, 0, leave_to_next=lambda _place: nudge(PURGE_TASK, programme_id))
 

@@ -6,28 +6,33 @@ import json
 from json.encoder import encode_basestring as _text
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.access import reading_account
+from carbonpoints.accounts.access import own_account_id, reading_account
+from carbonpoints.behaviours.appeals import appeal_id_of
 from carbonpoints.behaviours.delivering import EVENT_PREFIX, Delivered, DeliveredItem
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import EventNotFound
-from carbonpoints.behaviours.explaining import Explanation, explain
+from carbonpoints.behaviours.explaining import BoostUsed, Explanation, explain
+from carbonpoints.behaviours.identities import find_decided
 from carbonpoints.behaviours.intake import event_hash
 from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.payloads import read_payload
-from carbonpoints.behaviours.sentences import UNDECIDED, Ended
+from carbonpoints.behaviours.sentences import UNDECIDED, Ended, names_of, taken_back_sentence
+from carbonpoints.behaviours.staged import REVERSAL
+from carbonpoints.behaviours.taking_back import CORRECTED
+from carbonpoints.behaviours.undone import TakenBack, read_taken_back
 from carbonpoints.core.amounts import plain
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading, settings
 from carbonpoints.core.ids import NumberedId, account_public_id, parse_numbered_id
 from carbonpoints.core.problems import field_body
 from carbonpoints.core.programmes import programme_of
-from carbonpoints.core.roles import Role
-from carbonpoints.core.sentences import CAVEAT
+from carbonpoints.core.roles import HOLDERS, Role
+from carbonpoints.core.sentences import CAVEAT, Sentence
 from carbonpoints.ledger.chart import DecisionKind
-from carbonpoints.ledger.queries import Balances, StoredDecision, award_expiry, find_events, read_decision
+from carbonpoints.ledger.queries import Balances, StoredDecision, award_expiry, read_decision
 from carbonpoints.rules.catalogue import PinnedRule, read_pin
 from carbonpoints.rules.reading import as_content
 
@@ -82,7 +87,7 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
         caller=caller, account_id=number.account_id, action="event.read", purpose=purpose
     ) as (session, _head):
         decision = read_decision(session, number.account_id, number.account_seq)
-        if decision is None or decision.kind != DecisionKind.EVENT:
+        if decision is None or decision.event_hash is None:
             raise EventNotFound
         if awards_only and not (decision.amount_millicredits or decision.reduction_mg):
             raise EventNotFound
@@ -90,13 +95,39 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
         if caller.role is Role.FEED_PARTNER and (source is None or source.uri not in caller.sources):
             raise EventNotFound
         explanation = _explained(session, decision)
-    return event_view(decision, explanation)
+        taken = read_taken_back(session, decision)
+        appeal = session.execute(
+            _APPEAL, {"account_id": number.account_id, "event_hash": decision.event_hash}
+        )
+        appealed = appeal.one_or_none()
+    return {**event_view(decision, explanation, taken), "appeal": _appeal_view(number.account_id, appealed)}
+
+
+_APPEAL = text("""
+SELECT appeal_no, outcome, amount_millicredits, reduction_mg, resolved_at FROM appeal
+WHERE account_id = :account_id AND event_hash = :event_hash
+""")
+
+
+def _appeal_view(account_id: int, row: Row[Any] | None) -> dict[str, Any] | None:
+    """Return the appeal about an event as its customer may see it: a proposal is no answer yet."""
+    if row is None:
+        return None
+    is_resolved = row.resolved_at is not None
+    return {
+        "appeal_id": appeal_id_of(account_id, row.appeal_no),
+        "outcome": row.outcome if is_resolved else None,
+        "resolved_at": row.resolved_at,
+        "amount_millicredits": row.amount_millicredits if is_resolved else 0,
+        "reduction_mg": row.reduction_mg if is_resolved else 0,
+    }
 
 
 def _explained(session: Session, decision: StoredDecision) -> Explanation:
     pinned = read_pin(session, decision.pin_id) if decision.pin_id is not None else None
     inputs = read_payload(session, decision.account_id, decision.account_seq)
-    compiled = pinned.compiled if pinned is not None else None
+    is_act = inputs is None or inputs["type"] != REVERSAL
+    compiled = pinned.compiled if pinned is not None and is_act else None
     values = compiled.values(inputs["data"]) if compiled is not None and inputs is not None else None
     return explain(
         decision,
@@ -108,17 +139,24 @@ def _explained(session: Session, decision: StoredDecision) -> Explanation:
     )
 
 
-def event_view(decision: StoredDecision, explanation: Explanation) -> dict[str, Any]:
-    """Return a decided event in the shape of `EventSchema`."""
+def event_view(decision: StoredDecision, explanation: Explanation, taken: TakenBack | None) -> dict[str, Any]:
+    """Return a decided event in the shape of `EventSchema`, as the event stands today."""
+    is_act = decision.kind == DecisionKind.EVENT
+    disposition, sentence = _standing_of(explanation, taken)
     return {
-        "event_id": str(NumberedId(EVENT_PREFIX, decision.account_id, decision.account_seq)),
+        **ending_view(decision, explanation),
+        "event_id": _event_id(decision),
         "account_id": account_public_id(decision.account_id),
+        "disposition": disposition.code,
+        "reduction_mg": decision.reduction_mg if is_act else 0,
+        "amount_millicredits": decision.amount_millicredits if is_act else 0,
+        "taken_back": _taken_view(taken) if taken is not None else None,
         "occurred_at": decision.occurred_at,
         "received_at": decision.received_at,
         "booked_at": decision.booked_at,
         "business_date": decision.business_date,
         "inputs_state": "erased" if explanation.inputs is None else "kept",
-        **ending_view(decision, explanation),
+        "sentence": sentence._asdict(),
     }
 
 
@@ -141,20 +179,47 @@ def ending_view(ended: Ended, explanation: Explanation) -> dict[str, Any]:
         "formulas": explanation.formulas,
         "estimate_mg": explanation.estimate_mg,
         "cut_by": _cut_view(explanation),
-        "boosts": [
-            {
-                "campaign": boost.definition.code,
-                "name_en": boost.definition.name_en,
-                "name_zh": boost.definition.name_zh,
-                "text_en": boost.definition.text_en,
-                "text_zh": boost.definition.text_zh,
-                "amount_millicredits": boost.amount_millicredits,
-            }
-            for boost in explanation.boosts
-        ],
+        "boosts": [_boost_view(boost) for boost in explanation.boosts],
         "budget": explanation.budget,
         "sentence": explanation.sentence._asdict(),
     }
+
+
+def _boost_view(boost: BoostUsed) -> dict[str, Any]:
+    campaign = boost.definition
+    return {
+        "campaign": campaign.code,
+        "name_en": campaign.name_en,
+        "name_zh": campaign.name_zh,
+        "text_en": campaign.text_en,
+        "text_zh": campaign.text_zh,
+        "amount_millicredits": boost.amount_millicredits,
+    }
+
+
+def _standing_of(explanation: Explanation, taken: TakenBack | None) -> tuple[Disposition, Sentence]:
+    if taken is None:
+        return explanation.disposition, explanation.sentence
+    return taken.disposition, taken_back_sentence(taken, names_of(explanation.pinned))
+
+
+def _taken_view(taken: TakenBack) -> dict[str, Any]:
+    taking = taken.taking
+    trace = taking.trace if taking is not None else {}
+    return {
+        "event_id": _event_id(taken.original) if taken.original is not None else None,
+        "by_event_id": _event_id(taken.by),
+        "reason": trace.get("reason", CORRECTED),
+        "booked_at": taken.by.booked_at,
+        "amount_millicredits": taking.amount_millicredits if taking is not None else 0,
+        "clawback_due_millicredits": trace.get("charged", 0),
+        "waived_millicredits": trace.get("waived", 0),
+        "reduction_mg": taking.reduction_mg if taking is not None else 0,
+    }
+
+
+def _event_id(decision: StoredDecision) -> str:
+    return str(NumberedId(EVENT_PREFIX, decision.account_id, decision.account_seq))
 
 
 def _rule_view(pinned: PinnedRule | None) -> dict[str, Any] | None:
@@ -200,48 +265,51 @@ def _cut_view(explanation: Explanation) -> dict[str, Any] | None:
     return {"code": explanation.cap, "window": window, "left": explanation.cap_left or 0}
 
 
-_UNDECIDED = text("SELECT disposition, received_at FROM identity_undecided WHERE event_hash = :event_hash")
-_PLACED = text("SELECT account_id FROM identity_event WHERE event_hash = :event_hash")
+_UNDECIDED = text(
+    "SELECT account_id, disposition, received_at FROM identity_undecided WHERE event_hash = :event_hash"
+)
 
 
 def find_standing(*, caller: Caller, source_uri: str, event_id: str) -> dict[str, Any]:
-    """Return where an event stands, for those who may speak for its source.
+    """Return where an event stands, for those who may speak for its source and for the customer whose it is.
 
-    EventNotFound for another's source, and for an event that never arrived or is no longer remembered.
+    EventNotFound for another's, and for an event that never arrived or is no longer remembered.
     """
-    if source_uri not in caller.sources:
+    if caller.role not in HOLDERS and source_uri not in caller.sources:
         raise EventNotFound
     with reading() as session:
         programme_id = programme_of(session, caller)
+        owner_id = own_account_id(session, caller) if caller.role in HOLDERS else None
         query = select(EventSource.source_id).where(
             EventSource.programme_id == programme_id, EventSource.uri == source_uri
         )
         if session.scalar(query) is None:
             raise EventNotFound
         key = event_hash(settings().identity_key, caller.bank_id, source_uri, event_id)
-        found = _standing(session, key)
+        found = _standing(session, key, owner_id)
     return {"source": source_uri, "id": event_id, **found}
 
 
-def _standing(session: Session, key: bytes) -> dict[str, Any]:
-    account_id = session.scalar(_PLACED, {"event_hash": key})
-    known = find_events(session, [(account_id, key)]).get(key) if account_id is not None else None
-    if known is not None and account_id is not None:
-        decision = read_decision(session, account_id, known.account_seq)
-        if decision is None:
+def _standing(session: Session, key: bytes, owner_id: int | None) -> dict[str, Any]:
+    """Return where an event stands; with `owner_id` only if it is that account's."""
+    known = find_decided(session, [key]).get(key)
+    if known is not None:
+        decision = read_decision(session, known.account_id, known.account_seq)
+        if decision is None or owner_id not in {None, known.account_id}:
             raise EventNotFound
         pinned = read_pin(session, decision.pin_id) if decision.pin_id is not None else None
         explanation = explain(
             decision, pinned=pinned, compiled=None, values=None, inputs=None, expires_on=None
         )
+        disposition, sentence = _standing_of(explanation, read_taken_back(session, decision))
         return {
-            "disposition": explanation.disposition.code,
-            "event_id": str(NumberedId(EVENT_PREFIX, account_id, known.account_seq)),
+            "disposition": disposition.code,
+            "event_id": _event_id(decision),
             "received_at": decision.received_at,
-            "sentence": explanation.sentence._asdict(),
+            "sentence": sentence._asdict(),
         }
     row = session.execute(_UNDECIDED, {"event_hash": key}).one_or_none()
-    if row is None:
+    if row is None or owner_id not in {None, row.account_id}:
         raise EventNotFound
     disposition = Disposition(row.disposition)
     return {

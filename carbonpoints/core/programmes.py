@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import Calendar
+from carbonpoints.core.defaults import APPEAL_RETENTION_DAYS, CORRECTION_DAYS
 from carbonpoints.core.errors import InvalidRequest
 from carbonpoints.core.models import Programme
 
@@ -84,10 +85,14 @@ class ProgrammeSettings:
     """What a part released after its expiry gets; 0 expires it in the same transaction (M6)."""
     late_event_days: int
     """An event older than this when it arrives is too late; backfill sources are exempt."""
+    correction_days: int
+    """A reversal or a correction that comes more days than this after its event was booked is too late."""
     future_tolerance_s: int
     clawback_limit_millicredits: int
     """The most that a reversal leaves due (M6)."""
     undecided_retention_days: int
+    appeal_retention_days: int
+    """How long the words of an appeal are kept after it was resolved."""
     millifen_per_credit: int
     """What a credit costs the bank, in thousandths of a fen; 0 in settings from before it was asked for."""
     consent_sources: Mapping[str, ConsentSource]
@@ -142,10 +147,12 @@ def parse_programme_settings(
         currency=currency,
         release_grace_days=content["release_grace_days"],
         late_event_days=content["late_event_days"],
+        correction_days=content.get("correction_days", CORRECTION_DAYS),
         future_tolerance_s=content["future_tolerance_s"],
         clawback_limit_millicredits=content["clawback_limit_millicredits"],
         undecided_retention_days=content["undecided_retention_days"],
         millifen_per_credit=content.get("millifen_per_credit", 0),
+        appeal_retention_days=content.get("appeal_retention_days", APPEAL_RETENTION_DAYS),
         consent_sources={
             name: _consent_source(name, source) for name, source in content["consent_sources"].items()
         },

@@ -49,6 +49,9 @@ SCOPES = frozenset(
         "ledger:read",
         "clock:write",
         "tasks:read",
+        "appeals:write",
+        "appeals:read",
+        "appeals:decide",
     }
 )
 
@@ -62,6 +65,8 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "events:read",
             "catalogue:read",
             "tasks:read",
+            "appeals:write",
+            "appeals:read",
         }
     ),
     Role.ENTERPRISE_USER: frozenset({"accounts:read", "events:read", "catalogue:read", "tasks:read"}),
@@ -87,8 +92,12 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
     ),
     Role.FINANCE: frozenset({"catalogue:read", "rules:simulate", "budgets:read", "ledger:read"}),
     Role.CREDIT_OFFICER: frozenset({"accounts:read", "catalogue:read"}),
-    Role.RISK: frozenset({"accounts:read", "events:read", "catalogue:read", "budgets:read", "ledger:read"}),
-    Role.CUSTOMER_SERVICE: frozenset({"accounts:read", "events:read", "catalogue:read", "tasks:read"}),
+    Role.RISK: frozenset(
+        {"accounts:read", "events:read", "catalogue:read", "budgets:read", "ledger:read", "appeals:read"}
+    ),
+    Role.CUSTOMER_SERVICE: frozenset(
+        {"accounts:read", "events:read", "catalogue:read", "tasks:read", "appeals:read"}
+    ),
     Role.OPERATIONS: frozenset(
         {
             "accounts:read",
@@ -102,6 +111,8 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "budgets:read",
             "ledger:read",
             "clock:write",
+            "appeals:read",
+            "appeals:decide",
         }
     ),
     Role.AUDITOR: frozenset(
@@ -114,9 +125,10 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "rules:simulate",
             "budgets:read",
             "ledger:read",
+            "appeals:read",
         }
     ),
-    Role.DATA_PROTECTION: frozenset({"accounts:read", "events:read", "catalogue:read"}),
+    Role.DATA_PROTECTION: frozenset({"accounts:read", "events:read", "catalogue:read", "appeals:read"}),
 }
 """The most that a token of each role may do; its `scope` claim can only narrow this."""
 

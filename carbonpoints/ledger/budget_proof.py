@@ -15,6 +15,8 @@ BUDGETS = Proof(
         FROM decision d JOIN account a USING (account_id) CROSS JOIN LATERAL jsonb_each(d.trace -> 'budgets')
         WHERE NOT EXISTS (SELECT FROM decision r WHERE r.account_id = d.account_id
             AND r.kind = %(decision_reversal)s AND (r.trace ->> 'award_seq')::bigint = d.account_seq)
+            AND NOT EXISTS (SELECT FROM decision r WHERE r.kind = %(decision_reversal)s
+            AND (r.trace ->> 'home_id')::bigint = d.account_id AND (r.trace ->> 'event_seq')::bigint = d.account_seq)
         UNION ALL
         SELECT programme_id, business_date, code, -millicredits, -microfen FROM budget_burn JOIN budget_period USING
             (budget_period_id) WHERE business_date BETWEEN starts_on AND ends_on

@@ -45,7 +45,7 @@ class Kind(IntEnum):
     QUANTIFIED_REVERSED = 108
     FORFEITED = 109
     ADJUSTED = 110
-    """Reserved for the house's side of adjustments."""
+    """The house's side of adjustments."""
     CARRIED = 111
     """What passes from a lot past its expiry into the lot of its grace; zero in every account."""
 
@@ -84,13 +84,12 @@ class Flow(IntEnum):
     """Closing an account: what is left, after the holder was told."""
     REFUND = 51
     """Give back a captured redemption to the lots it came from."""
+    ADJUST = 60
+    """Grant what two persons answer for, in credits or in reduction, where an appeal was upheld."""
 
 
 class DecisionKind(IntEnum):
-    """What was decided about an account (M16); every entry names the decision that caused it.
-
-    ADJUSTMENT is reserved for corrections that two persons answer for; nothing makes one yet.
-    """
+    """What was decided about an account (M16); every entry names the decision that caused it."""
 
     OPENING = 1
     EVENT = 2
@@ -139,6 +138,8 @@ MOVEMENTS: frozenset[tuple[Flow, Unit, Kind, Kind]] = frozenset(
         (Flow.FORFEIT, Unit.CREDIT, Kind.AVAILABLE, Kind.FORFEITED),
         (Flow.FORFEIT, Unit.CREDIT, Kind.PENDING, Kind.FORFEITED),
         (Flow.REFUND, Unit.CREDIT, Kind.REDEEMED, Kind.AVAILABLE),
+        (Flow.ADJUST, Unit.CREDIT, Kind.ADJUSTED, Kind.AVAILABLE),
+        (Flow.ADJUST, Unit.MG_CO2E, Kind.ADJUSTED, Kind.REDUCTION),
     }
 )
 """Every allowed movement: (flow, unit, from kind, to kind)."""

@@ -6,6 +6,7 @@ decision that the caller has taken; the other flows decide themselves and return
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -71,20 +72,18 @@ DISCHARGE_CLAWBACK = movement(Flow.DISCHARGE_CLAWBACK, Unit.CREDIT, Kind.CLAWBAC
 FORFEIT = movement(Flow.FORFEIT, Unit.CREDIT, Kind.AVAILABLE, Kind.FORFEITED)
 FORFEIT_PENDING = movement(Flow.FORFEIT, Unit.CREDIT, Kind.PENDING, Kind.FORFEITED)
 
-OPEN, MERGED = "open", "merged"
+OPEN, FROZEN, MERGED = "open", "frozen", "merged"
+NO_TRACE: Mapping[str, Any] = {}
 
 
 def decide_now(book: Book, moment: Moment, kind: DecisionKind, amount: int = 0, **values: Any) -> int:
-    """Decide something that happens as it is booked."""
-    return book.decide(
-        kind,
-        moment,
-        occurred_at=moment.booked_at,
-        received_at=moment.booked_at,
-        local_date=moment.local_date,
-        amount_millicredits=amount,
-        **values,
-    )
+    """Decide something that happens as it is booked, unless `values` say when else."""
+    times = {
+        "occurred_at": moment.booked_at,
+        "received_at": moment.booked_at,
+        "local_date": moment.local_date,
+    }
+    return book.decide(kind, moment, amount_millicredits=amount, **times | values)
 
 
 def change_status(book: Book, moment: Moment, *, status: str) -> int:
@@ -317,13 +316,21 @@ def expire(book: Book, moment: Moment) -> int | None:
     return seq
 
 
-def reverse(book: Book, moment: Moment, *, award: Award, clawback_limit_millicredits: int) -> int:
+def reverse(
+    book: Book,
+    moment: Moment,
+    *,
+    award: Award,
+    clawback_limit_millicredits: int,
+    trace: Mapping[str, Any] = NO_TRACE,
+    **about: Any,
+) -> int:
     """Take an award back (M6); returns the reversal's number.
 
     What is pending or available is taken; what expired is gone; what is spent or held becomes due, as far as
-    the account's whole due amount stays within the programme's limit. `award` comes from `loading.read_award`,
-    in this transaction and before anything else was posted. Raises AccountNotOpen where the account was merged: what
-    it earned is in another one, and nothing would ever settle a debt here.
+    the account's whole due amount stays within the programme's limit. `award` comes from `loading`, with all that was
+    posted since. `trace` and `about` are what else stands in the decision: the event that reverses. Raises
+    AccountNotOpen where the account was merged: `adjusting.reverse_moved` is for what it earned.
     """
     if book.status == MERGED:
         raise AccountNotOpen
@@ -338,7 +345,8 @@ def reverse(book: Book, moment: Moment, *, award: Award, clawback_limit_millicre
         DecisionKind.REVERSAL,
         taken,
         reduction_mg=reduction_mg,
-        trace={"award_seq": award.award_seq, "charged": charged, "waived": owed - charged},
+        trace={"award_seq": award.award_seq, "charged": charged, "waived": owed - charged, **trace},
+        **about,
     )
     at = moment.booked_at
     if pending is not None:

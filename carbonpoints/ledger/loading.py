@@ -1,22 +1,26 @@
 """What a flow needs beyond an open book: open holds, pending awards, a past award, a past capture.
 
-All of it is read under the account's lock, in the transaction that posts. Which part of an award is still in its
-lot is worked out from the recorded entries; nothing else is kept for it.
+All of it is read under the account's lock, in the transaction that posts, or before the lock where `lock_books` tells
+whether it still holds. Which part of an award is still in its lot is worked out from the recorded entries; nothing
+else is kept for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from carbonpoints.core.arrays import of_numbers
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger.book import AVAILABLE, Book, Capture, Hold, PendingAward
 from carbonpoints.ledger.chart import DecisionKind, Flow
 from carbonpoints.ledger.errors import AlreadyReversed, AwardNotFound, CaptureNotFound, LedgerFault
 from carbonpoints.ledger.lots import Award, Causes, trace_award
 
+GRANTS = [int(Flow.EARN), int(Flow.EARN_PENDING), int(Flow.ADJUST)]
 OPEN_HOLDS = """
 SELECT account_id, hold_seq, reference, amount, open_amount, placed_at FROM hold
 WHERE account_id = ANY(%s) AND open_amount > 0
@@ -35,36 +39,46 @@ WHERE h.account_id = ANY(%s) AND h.open_amount > 0 ORDER BY h.account_id, e.acco
 PENDING_AWARDS = """
 SELECT account_id, award_seq, lot_no, amount, matures_on FROM pending_award WHERE account_id = ANY(%s)
 """
-# What touched the lots that the award fed or that a grace joins to them, and the award's reduction. Of what a grace
+# What touched the lots that the awards fed or that a grace joins to them, and their reduction. Of what a grace
 # carries, the entry into its lot follows the one out of the other. A lot has no entry before its first.
 AWARD_ENTRIES = """
-WITH RECURSIVE carried AS (
-    SELECT o.lot_no AS from_lot, i.lot_no AS to_lot FROM entry o
+WITH RECURSIVE asked AS (
+    SELECT * FROM unnest(%(account_ids)s::bigint[], %(award_seqs)s::bigint[]) AS a (account_id, award_seq)
+),
+carried AS (
+    SELECT o.account_id, o.lot_no AS from_lot, i.lot_no AS to_lot FROM entry o
     JOIN entry i ON i.account_id = o.account_id AND i.account_seq = o.account_seq + 1
-    WHERE o.account_id = %(account_id)s AND o.flow = %(grace)s AND o.from_kind = %(available)s
+    WHERE o.account_id = ANY(%(account_ids)s::bigint[]) AND o.flow = %(grace)s AND o.from_kind = %(available)s
 ),
 fed AS (
-    SELECT lot_no FROM entry WHERE account_id = %(account_id)s AND flow = ANY(%(earned)s)
-        AND account_seq > %(award_seq)s AND account_seq < coalesce(
-            (
-                SELECT account_seq FROM decision
-                WHERE account_id = %(account_id)s AND account_seq > %(award_seq)s ORDER BY account_seq LIMIT 1
-            ),
-            9223372036854775807
-        )
+    SELECT a.account_id, e.lot_no FROM asked a CROSS JOIN LATERAL (
+        SELECT lot_no FROM entry WHERE account_id = a.account_id AND flow = ANY(%(earned)s) AND lot_no > 0
+            AND account_seq > a.award_seq AND account_seq < coalesce(
+                (
+                    SELECT account_seq FROM decision
+                    WHERE account_id = a.account_id AND account_seq > a.award_seq ORDER BY account_seq LIMIT 1
+                ),
+                9223372036854775807
+            )
+    ) AS e
     UNION
-    SELECT CASE fed.lot_no WHEN from_lot THEN to_lot ELSE from_lot END
-    FROM fed JOIN carried ON fed.lot_no IN (from_lot, to_lot)
+    SELECT account_id, CASE fed.lot_no WHEN from_lot THEN to_lot ELSE from_lot END
+    FROM fed JOIN carried USING (account_id) WHERE fed.lot_no IN (from_lot, to_lot)
+),
+first AS (
+    SELECT account_id, least(min(a.award_seq), (
+        SELECT min(l.created_seq) FROM lot l JOIN fed f USING (account_id, lot_no) WHERE l.account_id = a.account_id
+    )) AS account_seq
+    FROM asked a GROUP BY account_id
 )
-SELECT * FROM entry WHERE account_id = %(account_id)s
-    AND account_seq >= least(%(award_seq)s, (
-        SELECT min(created_seq) FROM lot WHERE account_id = %(account_id)s AND lot_no IN (SELECT lot_no FROM fed)
-    ))
-    AND (lot_no IN (SELECT lot_no FROM fed) OR cause_seq = %(award_seq)s)
-ORDER BY account_seq
+SELECT e.* FROM first f JOIN entry e ON e.account_id = f.account_id AND e.account_seq >= f.account_seq
+WHERE (e.account_id, e.lot_no) IN (SELECT account_id, lot_no FROM fed)
+    OR (e.account_id, e.cause_seq) IN (SELECT account_id, award_seq FROM asked)
+ORDER BY e.account_id, e.account_seq
 """
 CAUSES = """
-SELECT account_seq, kind, trace FROM decision WHERE account_id = %s AND kind = ANY(%s) ORDER BY account_seq
+SELECT account_id, account_seq, kind, trace FROM decision WHERE account_id = ANY(%s::bigint[]) AND kind = ANY(%s)
+ORDER BY account_id, account_seq
 """
 CAPTURE_ENTRIES = """
 SELECT lot_no, sum(CASE flow WHEN %(capture)s THEN amount ELSE -amount END)::bigint FROM entry
@@ -94,8 +108,76 @@ def load_open_items(session: Session, books: Iterable[Book]) -> None:
     ):
         taken = tuple(parts[account_id, hold_seq])
         by_id[account_id].holds[hold_seq] = Hold(hold_seq, reference, amount, open_amount, taken, placed_at)
-    for account_id, award_seq, lot_no, amount, matures_on in connection.execute(PENDING_AWARDS, (ids,)):
+    load_pending(session, by_id.values())
+
+
+def load_pending(session: Session, books: Iterable[Book]) -> None:
+    """Bring the pending awards alone into opened books: all that a reversal needs of `load_open_items`."""
+    by_id = {book.account_id: book for book in books}
+    found = raw_connection(session).execute(PENDING_AWARDS, (list(by_id),))
+    for account_id, award_seq, lot_no, amount, matures_on in found:
         by_id[account_id].pending[award_seq] = PendingAward(award_seq, lot_no, amount, matures_on)
+
+
+@dataclass(frozen=True, slots=True)
+class AwardHistory:
+    """What the journal said of the lots that some awards of one account fed, when it was read."""
+
+    entries: list[tuple[Any, ...]]
+    causes: Causes
+
+    def granted_millicredits(self, award_seq: int) -> int:
+        """Return what an award came to."""
+        grants = [entry for entry in self.entries if entry[5] == award_seq and entry[9] in GRANTS]
+        return sum(entry[4] for entry in grants if entry[7])
+
+    def award_of(self, award_seq: int) -> Award:
+        """Return where an award's credits were then."""
+        return trace_award(award_seq, self.entries, self.causes)
+
+    def award(self, book: Book, award_seq: int) -> Award:
+        """Return where an award's credits are, with what is new in the book; an award of nothing has no parts.
+
+        Raises AlreadyReversed.
+        """
+        reversals = {
+            decision[1]: decision[16]["award_seq"]
+            for decision in book.decisions
+            if decision[11] == DecisionKind.REVERSAL and "award_seq" in decision[16]
+        }
+        was_reversed = {**self.causes.reversed, **reversals}
+        if award_seq in was_reversed.values():
+            raise AlreadyReversed
+        lots = {entry[7] for entry in self.entries}
+        newer = [entry for entry in book.entries if entry[7] in lots]
+        return trace_award(award_seq, [*self.entries, *newer], Causes(self.causes.matured, was_reversed))
+
+
+def read_histories(session: Session, awards: Mapping[int, Collection[int]]) -> dict[int, AwardHistory]:
+    """Return, of accounts and the numbers of awards in each, what says where the awards' credits are.
+
+    Of accounts that are not locked the causes are read last: whatever an entry needs is among them.
+    """
+    connection = raw_connection(session)
+    pairs = [(account_id, seq) for account_id, seqs in awards.items() for seq in seqs]
+    parameters = {
+        "account_ids": of_numbers(account_id for account_id, _ in pairs),
+        "award_seqs": of_numbers(seq for _, seq in pairs),
+        "earned": GRANTS,
+        "grace": int(Flow.GRACE),
+        "available": AVAILABLE,
+    }
+    histories = {account_id: AwardHistory([], Causes({}, {})) for account_id in awards}
+    for entry in connection.execute(AWARD_ENTRIES, parameters):
+        histories[entry[0]].entries.append(entry)
+    kinds = [int(DecisionKind.MATURITY), int(DecisionKind.REVERSAL)]
+    for account_id, seq, kind, trace in connection.execute(CAUSES, (of_numbers(awards), kinds)):
+        causes = histories[account_id].causes
+        if kind == DecisionKind.MATURITY:
+            causes.matured[seq] = trace["award_seqs"]
+        elif "award_seq" in trace:
+            causes.reversed[seq] = trace["award_seq"]
+    return histories
 
 
 def read_award(session: Session, book: Book, award_seq: int) -> Award:
@@ -105,26 +187,8 @@ def read_award(session: Session, book: Book, award_seq: int) -> Award:
     when the book has something new that the database does not know.
     """
     _refuse_new(book)
-    connection = raw_connection(session)
-    kinds = [int(DecisionKind.MATURITY), int(DecisionKind.REVERSAL)]
-    matured: dict[int, list[int]] = {}
-    was_reversed: dict[int, int] = {}
-    for seq, kind, trace in connection.execute(CAUSES, (book.account_id, kinds)):
-        if kind == DecisionKind.MATURITY:
-            matured[seq] = trace["award_seqs"]
-        else:
-            was_reversed[seq] = trace["award_seq"]
-    if award_seq in was_reversed.values():
-        raise AlreadyReversed
-    parameters: dict[str, Any] = {
-        "account_id": book.account_id,
-        "award_seq": award_seq,
-        "earned": [int(Flow.EARN), int(Flow.EARN_PENDING)],
-        "grace": int(Flow.GRACE),
-        "available": AVAILABLE,
-    }
-    entries = connection.execute(AWARD_ENTRIES, parameters).fetchall()
-    award = trace_award(award_seq, entries, Causes(matured, was_reversed))
+    history = read_histories(session, {book.account_id: [award_seq]})[book.account_id]
+    award = history.award(book, award_seq)
     if not award.parts and not award.reduction_mg and award_seq not in book.pending:
         raise AwardNotFound
     return award
@@ -139,10 +203,10 @@ def read_capture(session: Session, book: Book, capture_seq: int) -> Capture:
     _refuse_new(book)
     connection = raw_connection(session)
     kinds = [int(DecisionKind.CAPTURE), int(DecisionKind.REFUND)]
-    rows = connection.execute(CAUSES, (book.account_id, kinds)).fetchall()
-    if not any(seq == capture_seq and kind == DecisionKind.CAPTURE for seq, kind, _ in rows):
+    rows = connection.execute(CAUSES, (of_numbers([book.account_id]), kinds)).fetchall()
+    if not any(seq == capture_seq and kind == DecisionKind.CAPTURE for _, seq, kind, _ in rows):
         raise CaptureNotFound
-    refunds = [seq for seq, _, trace in rows if trace.get("capture_seq") == capture_seq]
+    refunds = [seq for _, seq, _, trace in rows if trace.get("capture_seq") == capture_seq]
     parameters = {
         "account_id": book.account_id,
         "causes": [capture_seq, *refunds],

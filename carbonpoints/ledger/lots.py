@@ -76,13 +76,15 @@ class Award:
 class Causes:
     """Which award an entry belongs to, where its cause is not the award itself: from the decisions' traces."""
 
-    matured: Mapping[int, Sequence[int]]
+    matured: dict[int, Sequence[int]]
     """By a maturity's number: its awards; their entries follow that number in this order, without a gap."""
-    reversed: Mapping[int, int]
+    reversed: dict[int, int]
     """By a reversal's number: its award."""
 
 
 _ENDS = frozenset({Flow.EXPIRE, Flow.EXPIRE_RELEASED, Flow.FORFEIT})
+_GRANTS = frozenset({Flow.EARN, Flow.ADJUST})
+_REDUCES = frozenset({Flow.QUANTIFY, Flow.ADJUST})
 
 
 _Stretch = tuple[int, int]
@@ -165,7 +167,7 @@ class _Lines:
             self._leave(line, flow, amount)
         elif to_kind == Kind.AVAILABLE:
             line.available += amount
-            if flow == Flow.EARN:
+            if flow in _GRANTS:
                 line.add((cause_seq, cause_seq), amount)
             elif flow == Flow.MATURE:
                 award_seq = self.causes.matured[cause_seq][seq - cause_seq - 1]
@@ -212,7 +214,7 @@ def trace_award(award_seq: int, entries: Iterable[tuple[Any, ...]], causes: Caus
         _, seq, _, _, amount, cause_seq, _, lot_no, _, flow, _, _ = entry
         while reversals and reversals[0][0] < seq:
             lines.reverse(reversals.popleft()[1])
-        if flow == Flow.QUANTIFY and cause_seq == award_seq:
+        if flow in _REDUCES and cause_seq == award_seq and not lot_no:
             reduction_mg += amount
         if lot_no:
             lines.read(entry)

@@ -252,24 +252,24 @@ TIMES = Proof(
 )
 AWARDS = Proof(
     "awards",
-    "every event's award is what its entries credited and quantified",
+    "every event's award, and every adjustment, is what its entries credited and quantified",
     "decision",
     """
     WITH awarded AS (
         SELECT account_id, cause_seq AS account_seq,
-            coalesce(sum(amount) FILTER (WHERE flow <> %(flow_quantify)s), 0) AS amount,
-            coalesce(sum(amount) FILTER (WHERE flow = %(flow_quantify)s), 0) AS reduction
-        FROM entry WHERE flow IN (%(flow_earn)s, %(flow_earn_pending)s, %(flow_quantify)s)
+            coalesce(sum(amount) FILTER (WHERE unit_id = %(unit_credit)s), 0) AS amount,
+            coalesce(sum(amount) FILTER (WHERE unit_id = %(unit_mg_co2e)s), 0) AS reduction
+        FROM entry WHERE flow IN (%(flow_earn)s, %(flow_earn_pending)s, %(flow_quantify)s, %(flow_adjust)s)
         GROUP BY account_id, cause_seq
     )
-    SELECT account_id, CASE d.kind WHEN %(decision_event)s
+    SELECT account_id, CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s)
         THEN format('event %%s: decided %%s and %%s mg, entries %%s and %%s mg', account_seq,
             d.amount_millicredits, d.reduction_mg, coalesce(a.amount, 0), coalesce(a.reduction, 0))
         ELSE format('decision %%s is no event and has an award', account_seq) END
     FROM decision d FULL JOIN awarded a USING (account_id, account_seq)
-    WHERE CASE d.kind WHEN %(decision_event)s
+    WHERE CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s)
         THEN d.amount_millicredits <> coalesce(a.amount, 0) OR d.reduction_mg <> coalesce(a.reduction, 0)
-        ELSE a.amount IS NOT NULL AND d.kind <> %(decision_adjustment)s END
+        ELSE a.amount IS NOT NULL END
     """,
 )
 SNAPSHOTS = Proof(

@@ -19,7 +19,7 @@ from carbonpoints.core import clock
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger.book import AVAILABLE, CREDIT, HELD, MG_CO2E, PENDING, Book
-from carbonpoints.ledger.chart import FIRST_HOUSE_KIND, Kind
+from carbonpoints.ledger.chart import FIRST_HOUSE_KIND, DecisionKind, Kind
 
 EXPIRING_DAYS = 30
 LAST_SEQ = 2**63 - 1
@@ -116,6 +116,8 @@ class StoredEntry:
     """The last usable date of its lot; None without one."""
     cause_kind: int
     pin_id: int | None
+    event_seq: int | None
+    """The event that it follows from; None where none is behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +193,6 @@ FROM part p LEFT JOIN lot l ON l.account_id = %(account_id)s AND l.lot_no = p.lo
 GROUP BY p.unit_id, p.kind, p.lot_no, l.expires_on
 """  # noqa: S608 - composed of constants of this module
 DECISION = "SELECT * FROM decision WHERE account_id = %s AND account_seq = %s"
-EVENT = """
-SELECT * FROM decision WHERE account_id = %s AND event_hash = %s ORDER BY revision DESC LIMIT 1
-"""
 EVENTS = """
 SELECT DISTINCT ON (d.account_id, d.event_hash)
     d.account_id, d.account_seq, d.revision, d.commitment, d.disposition, d.event_hash
@@ -212,7 +211,9 @@ found AS (
         AND (%(units)s::smallint[] IS NULL OR unit_id = ANY(%(units)s))
     ORDER BY account_seq DESC LIMIT %(limit)s
 )
-SELECT f.*, l.expires_on, d.kind AS cause_kind, d.pin_id
+SELECT f.*, l.expires_on, d.kind AS cause_kind, d.pin_id,
+    CASE WHEN d.kind = {int(DecisionKind.EVENT)} OR d.event_hash IS NOT NULL THEN d.account_seq
+    ELSE coalesce(d.trace -> 'event_seq', d.trace -> 'award_seq')::bigint END AS event_seq
 FROM found f
 JOIN decision d ON d.account_id = f.account_id AND d.account_seq = f.cause_seq
 LEFT JOIN lot l ON l.account_id = f.account_id AND l.lot_no = f.lot_no
@@ -305,12 +306,6 @@ def read_decision(session: Session, account_id: int, account_seq: int) -> Stored
     """Return one decision; None where the number is not a decision's."""
     with raw_connection(session).cursor(row_factory=class_row(StoredDecision)) as cursor:
         return cursor.execute(DECISION, (account_id, account_seq)).fetchone()
-
-
-def find_event(session: Session, account_id: int, event_hash: bytes) -> StoredDecision | None:
-    """Return the decision about an event's highest revision; None where it was not decided in this account."""
-    with raw_connection(session).cursor(row_factory=class_row(StoredDecision)) as cursor:
-        return cursor.execute(EVENT, (account_id, event_hash)).fetchone()
 
 
 def find_events(session: Session, pairs: Collection[tuple[int, bytes]]) -> dict[bytes, KnownEvent]:

@@ -14,7 +14,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Literal
 
-from carbonpoints.approvals.requirements import NOTICE_DAYS
+from carbonpoints.core.defaults import APPEAL_RETENTION_DAYS, CORRECTION_DAYS, NOTICE_DAYS
 
 Grade = Literal["A", "B", "C", "derived", "inference"]
 """A official text or primary data; B press quoting the official method, or a peer-reviewed abstract; C blog,
@@ -337,11 +337,15 @@ class ProgrammeDefinition:
     release_grace_days: int
     late_event_days: int
     """An event older than this when it arrives is too late; backfill sources are exempt."""
+    correction_days: int = CORRECTION_DAYS
+    """A reversal or a correction that comes more days than this after its event was booked is too late."""
     future_tolerance_s: int
     clawback_limit_millicredits: int
     undecided_retention_days: int
     millifen_per_credit: int
     """What a credit costs the bank, in thousandths of a fen: the measure of budgets in money."""
+    appeal_retention_days: int = APPEAL_RETENTION_DAYS
+    """How long the words of an appeal are kept after it was resolved."""
     notice_days: int = NOTICE_DAYS
     """A change that is worse for customers starts so long after its approval, at the earliest."""
     consent_sources: Mapping[str, ConsentSourceDefinition]

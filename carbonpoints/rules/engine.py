@@ -72,6 +72,7 @@ class Outcome(NamedTuple):
     `reason`, `counters` (code -> value seen), `cap` (the code that cut last), `left` (what that cap had left),
     `boosts` (campaign -> the bonus it gave in millicredits, which is part of the amount), `budgets` (what was drawn
     on each), `budget` (the code of the one that was used up), `bonus_budget` (the one that covered no bonus).
+    `granted_mg` (what the caps counted, where they cut and it was not posted).
     """
 
     reason: str | None
@@ -143,7 +144,8 @@ class CompiledRule:
         """The rule's own caps, then those it shares."""
         self.places: tuple[Place, ...] = tuple(dict.fromkeys([*own, *bonus]))
         """The usage that this rule reads and notes, first its own and the shared caps', then the campaigns'."""
-        self._own_places = len(set(own))
+        self.own_places = len(set(own))
+        """How many of the places are the rule's own and those of shared caps."""
         self._keys: dict[date, tuple[Key, ...]] = {}
         self._counters = tuple(
             (counter, self.places.index((rule.code, counter.period))) for counter in self.counters
@@ -224,9 +226,8 @@ class CompiledRule:
         if reason is not None:
             return Outcome(reason, 0, 0, None, {"reason": reason, **trace})
         granted_mg, amount_millicredits, cap, left = self._cut(assessment.estimate_mg, rows)
-        if cap is not None:
-            trace |= {"cap": cap, "left": left}
         posted_mg = granted_mg if self.rule.purpose == "reduction" else 0
+        trace |= _cut_trace(cap, left, granted_mg, posted_mg)
         bonuses: list[Bonus] = []
         # A bonus comes with an award, and is no way around a cap.
         if self.boosts is not None and (amount_millicredits or (posted_mg and cap is None)):
@@ -252,7 +253,7 @@ class CompiledRule:
     ) -> list[UsageRow]:
         """Add an award to the rule's own rows and to those of shared caps, and return them."""
         noted = []
-        for key in keys[: self._own_places]:
+        for key in keys[: self.own_places]:
             row = usage.change(key)
             row.awards += 1
             row.reduction_mg += granted_mg
@@ -296,6 +297,13 @@ class CompiledRule:
         """Return the millicredits for so many mg: rate times mg, rounded down once, and the fixed grant."""
         numerator, denominator = self._rate
         return granted_mg * numerator // denominator + self.rule.credits.grant_millicredits
+
+
+def _cut_trace(cap: str | None, left: int, granted_mg: int, posted_mg: int) -> dict[str, object]:
+    if cap is None:
+        return {}
+    cut: dict[str, object] = {"cap": cap, "left": left}
+    return cut if posted_mg == granted_mg else {**cut, "granted_mg": granted_mg}
 
 
 def _covered(

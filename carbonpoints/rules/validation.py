@@ -290,7 +290,8 @@ def validate_programme(programme: ProgrammeDefinition) -> Found:
     if not _CURRENCY.match(programme.currency):
         yield "currency", Message("%(currency)s is no ISO 4217 code", currency=repr(programme.currency))
     bounded = ("release_grace_days", "late_event_days", "future_tolerance_s", "clawback_limit_millicredits")
-    for name in (*bounded, "undecided_retention_days", "notice_days"):
+    days = ("correction_days", "undecided_retention_days", "appeal_retention_days", "notice_days")
+    for name in (*bounded, *days):
         yield from _within(name, getattr(programme, name), 0)
     yield from _within("millifen_per_credit", programme.millifen_per_credit, 1, _MILLIFEN_PER_CREDIT_MAX)
     for code, source in programme.consent_sources.items():

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from carbonpoints.approvals.notice import TECHNICAL, TERMS, worse_fields
-from carbonpoints.approvals.requirements import NOTICE_DAYS
 from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.core.clock import clock_at
+from carbonpoints.core.defaults import NOTICE_DAYS
 from carbonpoints.rules.definitions import ProgrammeDefinition
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import load_shipped

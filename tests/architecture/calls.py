@@ -52,6 +52,8 @@ class Call:
     content: bytes | None = None
     names: bool = True
     before: tuple[str, ...] = ()
+    person: str | None = None
+    """Who of the staff calls, where what one proposes another confirms; by default one person a role."""
 
     def body(self) -> dict[str, Any]:
         """Arguments of the test client."""
@@ -148,6 +150,21 @@ CALLS: dict[str, Call] = {
     "events.get_event": Call(Role.CUSTOMER),
     "events.get_award": Call(Role.CUSTOMER),
     "events.get_tasks": Call(Role.CUSTOMER, query=_ACCOUNT),
+    "appeals.file_appeal": Call(Role.CUSTOMER, {"event_id": "{event_id}", "text": "It was a green act."}),
+    "appeals.list_appeals": Call(Role.OPERATIONS, query=_CASE, names=False),
+    "appeals.get_appeal": Call(Role.OPERATIONS, query=_CASE, before=("appeals.file_appeal",)),
+    "appeals.resolve_appeal": Call(
+        Role.OPERATIONS,
+        {"outcome": "adjusted", "reason": "asked for", "amount_millicredits": 1},
+        before=("appeals.file_appeal",),
+    ),
+    "appeals.confirm_adjustment": Call(
+        Role.OPERATIONS,
+        {"proposal_no": 1},
+        headers={"Idempotency-Key": "walks-of-all-routes-adjusts"},
+        before=("appeals.resolve_appeal",),
+        person="somebody else",
+    ),
     "feeds.post_file": Call(Role.CORE_BANKING, uploads=True),
     "feeds.get_job": Call(Role.CORE_BANKING),
     "feeds.get_refused": Call(Role.CORE_BANKING),

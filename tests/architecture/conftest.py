@@ -74,8 +74,16 @@ class World:
         rules = {rule.endpoint: rule for rule in self.app.url_map.iter_rules()}
         return {name: rule for name, rule in rules.items() if scope_of(self.app, name) != PUBLIC}
 
-    def token(self, role: Role, *, subject: str = OWNER, issuer: str = HOME, scope: str | None = None) -> str:
-        name = subject if role in HOLDERS else role.value
+    def token(
+        self,
+        role: Role,
+        *,
+        subject: str = OWNER,
+        issuer: str = HOME,
+        scope: str | None = None,
+        person: str | None = None,
+    ) -> str:
+        name = subject if role in HOLDERS else person or role.value
         sources = [SOURCE] if role in SYSTEMS else []
         return issue_demo_token(
             self.settings, issuer=issuer, subject=name, role=role, scope=scope, sources=sources
@@ -129,7 +137,8 @@ class World:
             self.ids["etag"] = answer.headers.get("ETag", "")
             for bucket in waiting_buckets():
                 deliver_bucket(bucket, owner="test")
-        return self.send(endpoint, self.token(CALLS[endpoint].role))
+        call = CALLS[endpoint]
+        return self.send(endpoint, self.token(call.role, person=call.person))
 
 
 @pytest.fixture
@@ -166,6 +175,7 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         made.ids["account_id"] = account_public_id(owner)
         made.ids["into_account_id"] = account_public_id(stranger)
         made.ids["merge_no"] = "1"
+        made.ids["appeal_id"] = f"apl_{owner}_1"
         event = made.send_rightly("events.post_events").json
         assert event is not None
         assert event.get("items", [{}])[0].get("disposition") == "credited", event

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.bulk import DeclaredConsent, consent_in_bulk, open_accounts_in_bulk
@@ -11,8 +12,12 @@ from carbonpoints.accounts.opening import NewHolder
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.schemes import Scheme
 from carbonpoints.core.clock import clock_at
+from carbonpoints.core.config import Settings
 from carbonpoints.core.db import transaction
+from carbonpoints.core.roles import Role
 from carbonpoints.rules.services import seed_programme
+from tests.behaviours.api import Api
+from tests.behaviours.appealing import People
 from tests.behaviours.world import NOW, World, shipped
 
 
@@ -52,3 +57,41 @@ def world(session: Session, make_world: Callable[[], World]) -> Iterator[World]:
     with clock_at(NOW):
         yield make_world()
         session.rollback()
+
+
+As = Callable[..., Api]
+
+
+@pytest.fixture
+def by(world: World, client: FlaskClient, settings: Settings) -> As:
+    """The API as somebody: by role and name."""
+
+    def made(role: Role, subject: str, language: str = "en") -> Api:
+        return Api(client, settings, role=role, subject=subject, language=language)
+
+    return made
+
+
+@pytest.fixture
+def customer(by: As) -> Api:
+    return by(Role.CUSTOMER, "C1")
+
+
+@pytest.fixture
+def maker(by: As) -> Api:
+    return by(Role.OPERATIONS, "maker")
+
+
+@pytest.fixture
+def checker(by: As) -> Api:
+    return by(Role.OPERATIONS, "checker")
+
+
+@pytest.fixture
+def sender(by: As) -> Api:
+    return by(Role.CORE_BANKING, "bank")
+
+
+@pytest.fixture
+def people(sender: Api, customer: Api, maker: Api, checker: Api) -> People:
+    return People(sender, customer, maker, checker)

@@ -223,7 +223,7 @@ def test_numbers_arrive_exactly_and_in_one_form() -> None:
 
 
 def test_a_reversal_is_not_enabled_and_a_behaviour_that_nobody_knows_is_left_to_the_intake() -> None:
-    assert read(made(type="carbonpoints.reversal")).disposition is Disposition.CORRECTION_NOT_ENABLED
+    assert read(made(type="carbonpoints.reversal")).disposition is Disposition.INVALID
     unknown = read(made(type="carbonpoints.behaviour.flying", data={"anything": "goes"}))
     assert unknown.event is not None
     assert (unknown.event.behaviour, unknown.event.data) == ("flying", {})

@@ -63,15 +63,6 @@ def test_an_event_sent_again_after_its_customer_moved_to_another_account_is_a_du
     assert (rows(session, "entry"), rows(session, "decision")) == before
 
 
-def test_revisions_are_stale_or_not_enabled(world: World, session: Session) -> None:
-    world.one("non_cash_payment", payment("T-1"), event_id="E-1", revision=3)
-    before = rows(session, "decision")
-    assert world.one("non_cash_payment", payment("T-1"), event_id="E-1").disposition.code == "stale"
-    higher = world.one("non_cash_payment", payment("T-1"), event_id="E-1", revision=4)
-    assert higher.disposition.code == "correction_not_enabled"
-    assert rows(session, "decision") == before
-
-
 def test_one_act_is_credited_once_over_two_events(world: World) -> None:
     assert world.one("non_cash_payment", payment("T-1")).disposition.code == "credited"
     twice = world.one("non_cash_payment", payment("T-1"))

@@ -119,6 +119,8 @@ def test_an_award_says_all_there_is_to_say(api: Api, world: World) -> None:
         "reason": None,
         "reduction_mg": 86_537,
         "amount_millicredits": 86_537,
+        "taken_back": None,
+        "appeal": None,
         "occurred_at": NOW.isoformat(),
         "received_at": NOW.isoformat(),
         "booked_at": NOW.isoformat(),

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from carbonpoints.behaviours.deciding import Receipt
 from carbonpoints.behaviours.services import Taken, take_events
-from carbonpoints.behaviours.staged import StagedEvent, microseconds_of, stage_event
+from carbonpoints.behaviours.staged import REVERSAL, StagedEvent, microseconds_of, stage_event
+from carbonpoints.behaviours.work import Receipt
 from carbonpoints.rules.attributes import AttributeChecks
 from carbonpoints.rules.shipped import ShippedCatalogue, load_shipped
 
@@ -56,6 +56,32 @@ class World:
             behaviour=behaviour,
             data=checks.canonical(data),
         )
+
+    def reversal(
+        self,
+        original_id: str,
+        *,
+        behaviour: str = "non_cash_payment",
+        reason: str = "refunded",
+        event_id: str | None = None,
+        customer: str = "C1",
+        at: datetime = NOW,
+    ) -> StagedEvent:
+        """What takes an event of a behaviour's source back."""
+        self.sent += 1
+        return stage_event(
+            SOURCES[behaviour],
+            event_id=event_id or f"R{self.sent}",
+            subject=f"CUSTOMER_REF:{customer}",
+            occurred_at_us=microseconds_of(at),
+            behaviour=REVERSAL,
+            data={"source": SOURCES[behaviour], "id": original_id, "reason": reason},
+        )
+
+    def take_back(self, original_id: str, **options: Any) -> Receipt:
+        """Deliver a reversal alone."""
+        source = SOURCES[options.get("behaviour", "non_cash_payment")]
+        return self.take(self.reversal(original_id, **options), source=source).receipts[0]
 
     def take(self, *events: StagedEvent, source: str | None = None) -> Taken:
         return take_events(

@@ -13,12 +13,12 @@ from carbonpoints.core.clock import Calendar, clock_at
 from carbonpoints.ledger import flows, posting
 from carbonpoints.ledger.book import Book
 from carbonpoints.ledger.chart import DecisionKind, Flow, Kind, Unit
+from carbonpoints.ledger.decisions import find_decisions
 from carbonpoints.ledger.queries import (
     Balances,
     KnownEvent,
     MovementTotal,
     balances_of,
-    find_event,
     find_events,
     list_entries,
     read_balances,
@@ -167,8 +167,8 @@ def test_decisions_by_number_and_by_event(session: Session, book: Book) -> None:
     decision = read_decision(session, book.account_id, seq)
     assert decision is not None
     assert (decision.kind, decision.amount_millicredits, decision.event_hash) == (2, 10, b"a" * 16)
-    assert find_event(session, book.account_id, b"a" * 16) == decision
-    assert find_event(session, book.account_id, b"b" * 16) is None
+    asked = [(book.account_id, b"a" * 16), (book.account_id, b"b" * 16)]
+    assert find_decisions(session, asked) == {asked[0]: decision}
     assert read_decision(session, book.account_id, seq + 1) is None
 
 

@@ -116,6 +116,7 @@ class Model:
             trace["counters"] = {code: _shown(value) for code, value in counters.items() if value}
         if cap is not None:
             trace |= {"cap": cap, "left": left}
+            trace |= {"granted_mg": granted_mg} if granted_mg != posted_mg else {}
         if not is_nothing:
             self.awards.append(Award(act, granted_mg, amount))
         return Outcome(reason, posted_mg, amount, cap, trace or None)

@@ -103,7 +103,7 @@ def test_a_formula_without_a_value_is_a_reason(baseline: str):
 def test_a_credits_only_rule_posts_no_reduction_and_still_fills_its_mg_caps():
     rule, usage = compiled(purpose="credits_only", caps=(cap("day", mg=30_000),)), UsageBook()
     assert settle(rule, {"km": "1"}, usage) == Outcome(None, 0, 26_900, None, None)
-    cut = Outcome(None, 0, 3_100, "day_mg", {"cap": "day_mg", "left": 3_100})
+    cut = Outcome(None, 0, 3_100, "day_mg", {"cap": "day_mg", "left": 3_100, "granted_mg": 3_100})
     assert settle(rule, {"km": "1"}, usage) == cut
 
 

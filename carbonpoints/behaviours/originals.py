@@ -1,0 +1,151 @@
+"""Events that reversals and corrections take back: read with all that it needs, before any account is locked (M6, M9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from carbonpoints.behaviours.candidates import Candidate, Delivery
+from carbonpoints.behaviours.intake import claim_act, is_newer
+from carbonpoints.behaviours.payloads import read_payloads
+from carbonpoints.behaviours.staged import StagedEvent, microseconds_of
+from carbonpoints.core.arrays import of_bytes, of_numbers
+from carbonpoints.core.db import raw_connection
+from carbonpoints.core.errors import Busy
+from carbonpoints.ledger.adjusting import MovedAward
+from carbonpoints.ledger.decisions import find_decisions
+from carbonpoints.ledger.flows import FROZEN, MERGED, OPEN, Book
+from carbonpoints.ledger.loading import AwardHistory, load_pending, read_histories
+from carbonpoints.ledger.queries import (
+    KnownEvent,
+    StoredDecision,
+    award_expiry,
+    has_incoming_transfer,
+    read_head,
+)
+from carbonpoints.rules.catalogue import PinnedRule, read_pin
+
+ADJUSTMENTS = """
+SELECT account_id, event_hash, adjustment_seq FROM appeal
+JOIN unnest(%s::bigint[], %s::bytea[]) AS asked (account_id, event_hash) USING (account_id, event_hash)
+WHERE adjustment_seq IS NOT NULL
+"""
+EventKey = tuple[int, bytes]
+"""The account in which an event was decided, and its identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An event that was decided, by its highest revision."""
+
+    decision: StoredDecision
+    candidate: Candidate
+    """The event as it would come today, for what it used and claimed; of erased inputs no claim and no values."""
+    history: AwardHistory
+    adjustment_seq: int
+    """The adjustment that an appeal about it led to, or 0."""
+    moved: tuple[MovedAward, ...] = ()
+    """What it and its adjustment earned, where that is in another account, or was in one and came back pending."""
+
+
+def read_originals(
+    session: Session,
+    delivery: Delivery,
+    books: Mapping[int, Book],
+    candidates: Iterable[Candidate],
+    known: Mapping[bytes, KnownEvent],
+) -> dict[bytes, Original]:
+    """Return what the reversals and corrections among the candidates take back, by the event's identity.
+
+    Raises Busy where an account is being merged: what its event earned is nowhere for the moment.
+    """
+    wanted: dict[EventKey, int] = {}
+    for candidate in candidates:
+        if candidate.reverses and candidate.home_id:
+            wanted[candidate.home_id, candidate.reverses] = candidate.account_id
+        elif candidate.event_hash in known and not candidate.claimed_by and is_newer(candidate, known):
+            wanted[candidate.account_id, candidate.event_hash] = candidate.account_id
+    decisions = find_decisions(session, list(wanted)) if wanted else {}
+    if not decisions:
+        return {}
+    adjustments = _adjustments(session, list(decisions))
+    awards: dict[int, list[int]] = {}
+    for key, decision in decisions.items():
+        awards.setdefault(key[0], []).extend(
+            seq for seq in (decision.account_seq, adjustments.get(key, 0)) if seq
+        )
+    load_pending(session, [books[each] for each in {wanted[key] for key in decisions} if each in books])
+    histories = read_histories(session, awards)
+    inputs = read_payloads(session, [(each.account_id, each.account_seq) for each in decisions.values()])
+    pins = {each.pin_id: read_pin(session, each.pin_id) for each in decisions.values() if each.pin_id}
+    originals = {}
+    for key, decision in decisions.items():
+        pinned = pins.get(decision.pin_id) if decision.pin_id else None
+        event = as_candidate(delivery, decision, pinned, inputs.get((key[0], decision.account_seq)))
+        seqs = [seq for seq in (decision.account_seq, adjustments.get(key, 0)) if seq]
+        moved: tuple[MovedAward, ...] = ()
+        if wanted[key] != key[0]:
+            _refuse_moving(session, key[0], wanted[key])
+        if wanted[key] != key[0] or _came_back(books[key[0]], histories[key[0]], decision.account_seq):
+            moved = tuple(_moved(session, histories[key[0]], key[0], seq) for seq in seqs)
+        originals[key[1]] = Original(decision, event, histories[key[0]], adjustments.get(key, 0), moved)
+    return originals
+
+
+def _adjustments(session: Session, keys: Sequence[EventKey]) -> dict[EventKey, int]:
+    account_ids, hashes = zip(*keys, strict=True)
+    rows = raw_connection(session).execute(ADJUSTMENTS, (of_numbers(account_ids), of_bytes(hashes)))
+    return {(account_id, event_hash): seq for account_id, event_hash, seq in rows}
+
+
+def as_candidate(
+    delivery: Delivery,
+    decision: StoredDecision,
+    pinned: PinnedRule | None,
+    inputs: Mapping[str, Any] | None,
+) -> Candidate:
+    """Return a decided event as a candidate, by the versions that it was judged by."""
+    happened_us = microseconds_of(decision.occurred_at)
+    data: dict[str, str | bool] = dict(inputs["data"]) if inputs is not None else {}
+    candidate = Candidate(
+        StagedEvent("", "", happened_us, decision.revision or 0, "", data, ""),
+        decision.event_hash or b"",
+        decision.occurred_at,
+        b"",
+        decision.commitment or b"",
+        pinned=pinned,
+        compiled=pinned.compiled if pinned is not None else None,
+        local_date=decision.local_date,
+        account_id=decision.account_id,
+    )
+    if candidate.compiled is not None and inputs is not None:
+        candidate.assessment = candidate.compiled.assess(candidate.compiled.values(data))
+        if candidate.assessment.reason is None:
+            claim_act(delivery, candidate.compiled, candidate, delivery.received_at)
+    return candidate
+
+
+def _refuse_moving(session: Session, home_id: int, account_id: int) -> None:
+    home = read_head(session, home_id)
+    if home is None or home.status != MERGED or has_incoming_transfer(session, account_id):
+        raise Busy
+
+
+def _came_back(book: Book, history: AwardHistory, award_seq: int) -> bool:
+    """Whether an award was pending when its account was merged, and is no award's any more since the merge was undone."""
+    if book.status not in {OPEN, FROZEN} or award_seq in book.pending:
+        return False
+    award = history.award_of(award_seq)
+    standing = sum(part.available + part.gone + part.owed for part in award.parts)
+    return history.granted_millicredits(award_seq) > standing
+
+
+def _moved(session: Session, history: AwardHistory, home_id: int, award_seq: int) -> MovedAward:
+    """Return what an award of a merged account had left when it went into the other one."""
+    award = history.award_of(award_seq)
+    gone = sum(part.gone for part in award.parts)
+    granted = history.granted_millicredits(award_seq)
+    return MovedAward(granted - gone, award.reduction_mg, award_expiry(session, home_id, award_seq))

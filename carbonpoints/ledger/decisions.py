@@ -1,0 +1,38 @@
+"""Decisions found by the event that they are about, or by the award that they took back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from psycopg.rows import class_row
+from sqlalchemy.orm import Session
+
+from carbonpoints.core.db import raw_connection
+from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.queries import StoredDecision
+
+NEWEST = """
+SELECT DISTINCT ON (d.account_id, d.event_hash) d.*
+FROM unnest(%s::bigint[], %s::bytea[]) AS asked (account_id, event_hash)
+JOIN decision d ON d.account_id = asked.account_id AND d.event_hash = asked.event_hash
+ORDER BY d.account_id, d.event_hash, d.revision DESC
+"""
+REVERSAL = (
+    "SELECT * FROM decision WHERE account_id = %s AND kind = %s AND (trace -> 'award_seq')::bigint = %s"
+)
+
+
+def find_decisions(
+    session: Session, pairs: Collection[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], StoredDecision]:
+    """Return the decisions about the highest revisions of events, by (account, event hash)."""
+    account_ids, hashes = zip(*pairs, strict=True)
+    with raw_connection(session).cursor(row_factory=class_row(StoredDecision)) as cursor:
+        found = cursor.execute(NEWEST, (list(account_ids), list(hashes))).fetchall()
+    return {(each.account_id, each.event_hash or b""): each for each in found}
+
+
+def find_reversal(session: Session, account_id: int, award_seq: int) -> StoredDecision | None:
+    """Return the decision that took an award back; None where none did in this account."""
+    with raw_connection(session).cursor(row_factory=class_row(StoredDecision)) as cursor:
+        return cursor.execute(REVERSAL, (account_id, int(DecisionKind.REVERSAL), award_seq)).fetchone()

@@ -1,0 +1,46 @@
+"""What a reversed or corrected award had used of its caps and counted goes back to its own periods (M6, M9). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+
+from carbonpoints.rules.engine import CompiledRule
+from carbonpoints.rules.usage import UsageBook, usage_keys
+
+
+def give_back(
+    compiled: CompiledRule,
+    values: Mapping[str, object] | None,
+    usage: UsageBook,
+    day: date,
+    *,
+    granted_mg: int,
+    amount_millicredits: int,
+    bonuses: Mapping[str, int],
+) -> None:
+    """Take out of `usage` what `settle` noted there for an award of local date `day`.
+
+    `granted_mg` is what the caps counted, posted or not; `bonuses` by campaign are part of the amount. Without `values`,
+    which were erased, nobody knows any more for which party the award was counted: caps are given back, tallies stay.
+    """
+    keys = usage_keys(compiled.places, day)
+    own = {key[:2]: usage.change(key) for key in keys[: compiled.own_places]}
+    for row in own.values():
+        row.awards -= 1
+        row.reduction_mg -= granted_mg
+        row.amount_millicredits -= amount_millicredits - sum(bonuses.values())
+    for boost in compiled.boosts.ordered if compiled.boosts is not None else ():
+        bonus = bonuses.get(boost.definition.code)
+        for place in boost.places if bonus else ():
+            row = usage.change(keys[place])
+            row.awards -= 1
+            row.amount_millicredits -= bonus or 0
+    for counter in compiled.counters if values is not None else ():
+        party = counter.party(values or {}, usage)
+        if party or not counter.is_distinct:
+            row = own[compiled.rule.code, counter.period]
+            row.tally(counter.code, party, -counter.amount(values or {}))
+            if not Decimal(row.tallies[counter.code][party]):
+                del row.tallies[counter.code][party]  # A counter of distinct parties counts the names.
