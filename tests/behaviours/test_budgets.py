@@ -18,7 +18,8 @@ from carbonpoints.core.config import Settings
 from carbonpoints.core.roles import Role
 from carbonpoints.ledger.posting import lock_books
 from carbonpoints.ledger.reconcile import check
-from tests.behaviours.api import Api, body, ends, event, refusal, ride
+from tests.behaviours.api import BANK, Api, body, ends, event, refusal, ride
+from tests.behaviours.undoing import merge
 from tests.behaviours.world import NOW, World, payment
 from tests.rules.budget_files import budget
 from tests.rules.catalogue_files import read, ship, write
@@ -175,3 +176,33 @@ def test_a_payment_whose_credits_ran_out_is_no_award(api: Api, put: Put) -> None
     assert (
         refusal(replace(api, role=Role.CUSTOMER, subject="C1").get(f"/awards/{item['event_id']}"))[0] == 404
     )
+
+
+def test_what_is_reversed_or_corrected_goes_back_to_its_own_period(
+    world: World, session: Session, put: Put
+) -> None:
+    put(one=budget("in_credits", millicredits=3_000))
+    assert paid(world, "T-1", "T-2") == ["credited"] * 2
+    june, july = ("in_credits", "2026-06-01"), ("in_credits", "2026-07-01")
+    with clock_at(NOW + timedelta(days=20)):
+        assert paid(world, "T-3", "T-4", "T-5") == ["credited"] * 3
+        assert used(session) == [(*june, 2_000, 200_000), (*july, 3_000, 300_000)]
+        back = world.take(world.reversal("E1"), world.reversal("E3"), source=BANK).receipts
+        assert [receipt.disposition.code for receipt in back] == ["reversed"] * 2
+        assert used(session) == [(*june, 1_000, 100_000), (*july, 2_000, 200_000)]
+        assert paid(world, "T-6", "T-7", customer="C2") == ["credited", "budget_exhausted"]
+        # Its amount is below the least that counts: what it drew is there for another.
+        lower = world.event("non_cash_payment", payment("T-4", amount_minor=1), event_id="E4", revision=1)
+        assert world.take(lower).receipts[0].disposition.code == "ineligible"
+        assert used(session)[1] == (*july, 2_000, 200_000)
+        assert paid(world, "T-8", customer="C2") == ["credited"]
+
+
+def test_a_merged_accounts_reversal_gives_back_what_it_had_drawn(
+    world: World, session: Session, put: Put
+) -> None:
+    put(one=budget("in_credits", millicredits=3_000))
+    assert paid(world, "T-1") == ["credited"]
+    merge(session, world, "C1", "C2")
+    assert world.take(world.reversal("E1"), source=BANK).receipts[0].disposition.code == "reversed"
+    assert used(session) == [("in_credits", "2026-06-01", 0, 0)]

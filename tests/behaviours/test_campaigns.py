@@ -19,7 +19,7 @@ from carbonpoints.ledger.reconcile import check
 from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.services import import_shipped
 from carbonpoints.rules.submissions import read_files
-from tests.behaviours.api import Api, body, ends, event, ride
+from tests.behaviours.api import TRANSIT, Api, body, ends, event, ride
 from tests.behaviours.world import NOW, World
 
 TERMS = """
@@ -195,3 +195,19 @@ def test_a_segment_that_asks_for_more_is_refused_with_its_line(world: World, tmp
     assert (problem.field, problem.line) == ("campaigns.0.segment", 19)
     assert "distance_km" in problem.message
     assert "column 18" in problem.message
+
+
+def test_a_reversal_gives_back_what_a_campaign_and_a_shared_cap_gave(
+    api: Api, world: World, tmp_path: Path, session: Session
+) -> None:
+    ship_terms(world, tmp_path)
+    boosted = [api.send(ride(f"E-{number}")) for number in (1, 2)]
+    back = {"source": TRANSIT, "id": "E-1", "reason": "refunded"}
+    assert ends([api.send(event("R-1", type="carbonpoints.reversal", source=TRANSIT, data=back))]) == [
+        "reversed"
+    ]
+    shared = next(cap for cap in tasks(api)["bus_trip"]["caps"] if cap["code"] == "travel_day")
+    assert shared["count_left"] == 2
+    again = api.send(ride("E-3"))
+    assert again["amount_millicredits"] == boosted[0]["amount_millicredits"]
+    assert [finding.code for finding in check(session) if finding.differences] == []
