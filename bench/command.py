@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import report
+from bench.backtest import measure_backtest
 from bench.balance import measure_balance
 from bench.expression import measure_expression
 from bench.feed import measure_feed
@@ -28,6 +29,7 @@ PARTS: dict[str, Part] = {
     "expression": lambda _stage, _sizes: measure_expression(),
     "steps": measure_steps,
     "feed": measure_feed,
+    "backtest": measure_backtest,
     "posts": measure_single_posts,
     "batches": measure_batch_posts,
     "balance": measure_balance,

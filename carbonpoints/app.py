@@ -15,6 +15,7 @@ from carbonpoints.approvals.routes import CHANGES
 from carbonpoints.behaviours.appeal_routes import APPEALS
 from carbonpoints.behaviours.feed_changes import FEED_KINDS
 from carbonpoints.behaviours.feed_routes import FEEDS
+from carbonpoints.behaviours.replay.routes import REPLAYS
 from carbonpoints.behaviours.routes import EVENTS
 from carbonpoints.behaviours.simulation_routes import SIMULATION
 from carbonpoints.cli import register_commands
@@ -54,6 +55,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield EVENTS
     yield SIMULATION
     yield APPEALS
+    yield REPLAYS
     yield HEALTH
     yield DESCRIPTION
     if not settings.is_production:

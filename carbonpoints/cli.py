@@ -7,6 +7,7 @@ from flask import Flask
 
 from carbonpoints.behaviours.data_commands import data_cli
 from carbonpoints.behaviours.feed_commands import feed_cli
+from carbonpoints.behaviours.replay.commands import award_cli, rules_cli
 from carbonpoints.core.openapi import openapi_cli
 from carbonpoints.core.translations import translations_cli
 from carbonpoints.ledger.commands import ledger_cli
@@ -17,7 +18,9 @@ GROUPS: tuple[Group, ...] = (
     openapi_cli,
     translations_cli,
     catalogue_cli,
+    rules_cli,
     feed_cli,
+    award_cli,
     data_cli,
     ledger_cli,
     sample_cli,

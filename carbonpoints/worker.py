@@ -21,6 +21,7 @@ TASK_MODULES = (
     "carbonpoints.approvals.tasks",
     "carbonpoints.accounts.tasks",
     "carbonpoints.behaviours.tasks",
+    "carbonpoints.behaviours.replay.tasks",
 )
 """Where tasks and the outbox's handlers are declared."""
 
@@ -36,6 +37,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 60.0},
     },
+    "go on with back-tests": {
+        "task": "behaviours.continue_backtests",
+        "schedule": 10.0,
+        "options": {"expires": 10.0},
+    },
     "let pending awards mature": {"task": "ledger.mature_awards", "schedule": crontab(minute="1")},
     "end lots past their expiry": {"task": "ledger.expire_lots", "schedule": crontab(minute="5")},
     "forget answered keys": {"task": "core.forget_answered", "schedule": crontab(hour="18", minute="10")},
@@ -46,6 +52,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "erase what withdrawn consents covered": {
         "task": "behaviours.erase_withdrawn",
         "schedule": crontab(hour="18", minute="30"),
+    },
+    "run a sample of past decisions again": {
+        "task": "behaviours.reexecute_sample",
+        "schedule": crontab(hour="18", minute="40"),
     },
 }
 """Every task that runs by itself. Times are UTC; what depends on a programme's day runs every hour, because

@@ -17,11 +17,14 @@ _HEAD = Struct(">h iq iq i")
 
 
 def write_payloads(session: Session, payloads: Sequence[tuple[int, int, bytes]]) -> None:
-    """Store (account, number, canonical JSON in UTF-8) rows."""
+    """Store (account, number, canonical JSON in UTF-8) rows.
+
+    An account's rows go side by side, as its decisions do: whoever replays it reads a few pages, not one for each.
+    """
     pack = _HEAD.pack
     rows = [
         pack(3, 8, account_id, 8, account_seq, len(content)) + content
-        for account_id, account_seq, content in payloads
+        for account_id, account_seq, content in sorted(payloads)
     ]
     copy_rows(session, PAYLOADS, rows)
 

@@ -46,6 +46,8 @@ SCOPES = frozenset(
         "rules:check",
         "rules:simulate",
         "budgets:read",
+        "backtests:write",
+        "backtests:read",
         "ledger:read",
         "clock:write",
         "tasks:read",
@@ -54,6 +56,16 @@ SCOPES = frozenset(
         "appeals:decide",
     }
 )
+
+_RULES_READ = (
+    "changes:read",
+    "rules:check",
+    "rules:simulate",
+    "backtests:write",
+    "backtests:read",
+    "budgets:read",
+)
+"""What makers and checkers of rules both do: look, and try out."""
 
 ROLE_SCOPES: dict[Role, frozenset[str]] = {
     Role.CUSTOMER: frozenset(
@@ -84,13 +96,18 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "tasks:read",
         }
     ),
-    Role.RULE_MAKER: frozenset(
-        {"catalogue:read", "changes:read", "changes:write", "rules:check", "rules:simulate", "budgets:read"}
+    Role.RULE_MAKER: frozenset({"catalogue:read", "changes:write", *_RULES_READ}),
+    Role.RULE_CHECKER: frozenset({"catalogue:read", "changes:check", *_RULES_READ}),
+    Role.FINANCE: frozenset(
+        {
+            "catalogue:read",
+            "rules:simulate",
+            "backtests:write",
+            "backtests:read",
+            "budgets:read",
+            "ledger:read",
+        }
     ),
-    Role.RULE_CHECKER: frozenset(
-        {"catalogue:read", "changes:read", "changes:check", "rules:check", "rules:simulate", "budgets:read"}
-    ),
-    Role.FINANCE: frozenset({"catalogue:read", "rules:simulate", "budgets:read", "ledger:read"}),
     Role.CREDIT_OFFICER: frozenset({"accounts:read", "catalogue:read"}),
     Role.RISK: frozenset(
         {"accounts:read", "events:read", "catalogue:read", "budgets:read", "ledger:read", "appeals:read"}
@@ -123,6 +140,8 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "catalogue:read",
             "changes:read",
             "rules:simulate",
+            "backtests:write",
+            "backtests:read",
             "budgets:read",
             "ledger:read",
             "appeals:read",

@@ -38,6 +38,23 @@ def list_budgets(*, caller: Caller, on: date | None) -> dict[str, Any]:
         return {"business_date": day, "items": items}
 
 
+def budgets_left(session: Session, programme: ProgrammeSettings, day: date) -> list[tuple[str, date, int]]:
+    """Return code, last day and millicredits left of each budget that limits all credits in the period of a day.
+
+    A budget in money leaves what its rest pays for.
+    """
+    found = []
+    for held in budgets_on(load_catalogue(session, programme.id).budgets, programme, day):
+        budget = held.definition
+        left = limits_of(budget).left(_used(session, programme, budget, day))
+        price = programme.millifen_per_credit
+        payable = None if left.microfen is None or not price else left.microfen // price
+        amounts = [amount for amount in (left.millicredits, payable) if amount is not None]
+        if budget.campaign is None and amounts:
+            found.append((budget.code, period_end(budget.period, day), min(amounts)))
+    return found
+
+
 def forecast_budget(session: Session, programme: ProgrammeSettings, budget: BudgetDefinition) -> Forecast:
     """Return how far today's period of a budget would go under its limits, be they in force or proposed."""
     today = programme.calendar.business_date(clock.now())

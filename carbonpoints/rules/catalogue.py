@@ -82,6 +82,8 @@ class PinnedRule:
 
     pin_id: int
     """0 where nothing was pinned: it was put together to be tried out."""
+    pin_hash: bytes
+    """Over the numbers of everything it is made of: two that have the same judge the same way."""
     behaviour: BehaviourDefinition
     behaviour_version_id: int
     rule: RuleDefinition | None
@@ -128,6 +130,10 @@ class Catalogue:
         timeline = self._timelines.get(behaviour_code)
         return None if timeline is None else timeline.at(occurred_at)
 
+    def timeline(self, behaviour_code: str) -> Timeline[PinnedRule | None]:
+        """Return what judges acts of a behaviour at each instant; None throughout when there is no such behaviour."""
+        return self._timelines.get(behaviour_code) or Timeline((), (None,))
+
 
 # By database, so that what was read from one is never believed of another.
 _loaded: weakref.WeakKeyDictionary[Any, dict[int, Catalogue]] = weakref.WeakKeyDictionary()
@@ -157,34 +163,37 @@ def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> 
     if missing:
         _write_pins(session, missing)
         pins = _pin_ids(session, combinations)
-    pinned = {pin_hash: _pinned(pins[pin_hash], entry) for pin_hash, entry in combinations.items()}
-    catalogue = Catalogue(
-        programme_id,
-        mark_of(held.versions),
-        {code: _latest(timeline) for code, timeline in timelines.items()},
-        held.budgets,
-        {
-            code: Timeline(
-                timeline.starts, [pinned[entry.pin_hash] if entry else None for entry in timeline.entries]
-            )
-            for code, timeline in timelines.items()
-        },
-    )
+    catalogue = _catalogue(programme_id, held, timelines, pins)
     if not missing:
         # Pins that this transaction wrote may still be rolled back: the next one keeps the catalogue.
         catalogues[programme_id] = catalogue
     return catalogue
 
 
-def read_held(session: Session, programme_id: int) -> HeldVersions:
-    """Return the programme's current behaviour types, rules, factors, shared caps, campaigns and budgets."""
+def catalogue_of(programme_id: int, held: HeldVersions) -> Catalogue:
+    """Return the catalogue that versions make, stored or not; its pins are numbered from 0 and stored nowhere.
+
+    Raises RulesOverlap.
+    """
+    timelines = combine(held)
+    hashes = {entry.pin_hash for timeline in timelines.values() for entry in timeline.entries if entry}
+    pins = {pin_hash: number for number, pin_hash in enumerate(sorted(hashes))}
+    return _catalogue(programme_id, held, timelines, pins)
+
+
+def read_held(session: Session, programme_id: int, *, known_at: datetime | None = None) -> HeldVersions:
+    """Return what a programme holds of everything that judges acts: now, or what it held at `known_at`."""
+
+    def held(kind: type[Definition], of: VersionKind) -> list[Held[Definition]]:
+        return _held(kind, current_versions(session, programme_id, of, known_at=known_at))
+
     return HeldVersions(
-        _held(BehaviourDefinition, current_versions(session, programme_id, VersionKind.BEHAVIOUR)),
-        _held(RuleDefinition, current_versions(session, programme_id, VersionKind.RULE)),
-        _held(FactorDefinition, current_versions(session, programme_id, VersionKind.FACTOR)),
-        _held(SharedCapDefinition, current_versions(session, programme_id, VersionKind.SHARED_CAP)),
-        _held(CampaignDefinition, current_versions(session, programme_id, VersionKind.CAMPAIGN)),
-        _held(BudgetDefinition, current_versions(session, programme_id, VersionKind.BUDGET)),
+        held(BehaviourDefinition, VersionKind.BEHAVIOUR),
+        held(RuleDefinition, VersionKind.RULE),
+        held(FactorDefinition, VersionKind.FACTOR),
+        held(SharedCapDefinition, VersionKind.SHARED_CAP),
+        held(CampaignDefinition, VersionKind.CAMPAIGN),
+        held(BudgetDefinition, VersionKind.BUDGET),
     )
 
 
@@ -204,24 +213,61 @@ def judge_at(held: HeldVersions, behaviour_code: str, instant: datetime) -> Pinn
 
 def read_pin(session: Session, pin_id: int) -> PinnedRule:
     """Return what a decision was judged by, from the versions it used, whatever is in force today."""
-    row = session.get_one(RulePin, pin_id)
-    numbers = [row.behaviour_version_id, *row.factor_version_ids, *row.term_version_ids]
-    if row.rule_version_id is not None:
-        numbers.append(row.rule_version_id)
+    return read_pins(session, [pin_id])[pin_id]
+
+
+def read_pins(session: Session, pin_ids: Collection[int]) -> dict[int, PinnedRule]:
+    """Return what decisions were judged by, by pin; numbers that do not exist are absent."""
+    rows = session.scalars(select(RulePin).where(RulePin.pin_id.in_(pin_ids))).all()
+    numbers = {number for row in rows for number in _version_ids(row)}
     versions = read_versions(session, numbers)
-    by_kind: dict[VersionKind, list[StoredVersion]] = {kind: [] for kind in KINDS}
-    for number in sorted(versions):
-        by_kind[versions[number].kind].append(versions[number])
-    (behaviour,) = _held(BehaviourDefinition, by_kind[VersionKind.BEHAVIOUR])
-    rule = next(iter(_held(RuleDefinition, by_kind[VersionKind.RULE])), None)
-    combination = Combination(
-        behaviour,
-        rule,
-        tuple(_held(FactorDefinition, by_kind[VersionKind.FACTOR])),
-        tuple(_held(SharedCapDefinition, by_kind[VersionKind.SHARED_CAP])),
-        tuple(_held(CampaignDefinition, by_kind[VersionKind.CAMPAIGN])),
+
+    def held(kind: type[Definition], of: VersionKind, row: RulePin) -> tuple[Held[Definition], ...]:
+        wanted = (versions[number] for number in sorted(_version_ids(row)))
+        return tuple(_held(kind, (version for version in wanted if version.kind is of)))
+
+    return {
+        row.pin_id: _pinned(
+            row.pin_id,
+            Combination(
+                held(BehaviourDefinition, VersionKind.BEHAVIOUR, row)[0],
+                next(iter(held(RuleDefinition, VersionKind.RULE, row)), None),
+                held(FactorDefinition, VersionKind.FACTOR, row),
+                held(SharedCapDefinition, VersionKind.SHARED_CAP, row),
+                held(CampaignDefinition, VersionKind.CAMPAIGN, row),
+            ),
+        )
+        for row in rows
+    }
+
+
+def _version_ids(row: RulePin) -> list[int]:
+    rule = [row.rule_version_id] if row.rule_version_id is not None else []
+    return [row.behaviour_version_id, *rule, *row.factor_version_ids, *row.term_version_ids]
+
+
+def _catalogue(
+    programme_id: int,
+    held: HeldVersions,
+    timelines: Mapping[str, Timeline[Combination | None]],
+    pins: Mapping[bytes, int],
+) -> Catalogue:
+    combinations = {
+        entry.pin_hash: entry for timeline in timelines.values() for entry in timeline.entries if entry
+    }
+    pinned = {pin_hash: _pinned(pins[pin_hash], entry) for pin_hash, entry in combinations.items()}
+    return Catalogue(
+        programme_id,
+        mark_of(held.versions),
+        {code: _latest(timeline) for code, timeline in timelines.items()},
+        held.budgets,
+        {
+            code: Timeline(
+                timeline.starts, [pinned[entry.pin_hash] if entry else None for entry in timeline.entries]
+            )
+            for code, timeline in timelines.items()
+        },
     )
-    return _pinned(pin_id, combination)
 
 
 def _held(kind: type[Definition], versions: Iterable[StoredVersion]) -> list[Held[Definition]]:
@@ -245,6 +291,7 @@ def _pinned(pin_id: int, combination: Combination) -> PinnedRule:
         problem = "factor_not_valid"
     return PinnedRule(
         pin_id=pin_id,
+        pin_hash=combination.pin_hash,
         behaviour=combination.behaviour.definition,
         behaviour_version_id=combination.behaviour.version.version_id,
         rule=rule.definition if rule else None,

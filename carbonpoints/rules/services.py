@@ -239,7 +239,6 @@ def _import_shipped(
 
 def _admit(session: Session, programme_id: int, submission: Submission) -> list[ProposedVersion]:
     """Return the submission as versions to propose; raises DefinitionError unless all of it may hold."""
-    programme = lock_programme(session, programme_id)
-    in_force = read_in_force(session, programme)
+    in_force = read_in_force(session, lock_programme(session, programme_id))
     check_submission(submission, in_force)
     return proposed_versions(submission, in_force.zone)

@@ -36,6 +36,7 @@ EVENT = {
         "payee_hash": "payee",
     },
 }
+TRIED = {"kind": "factor", "content": as_content(load_shipped().factors[0])}
 REASON = {"reason_code": "customer_request", "reason": "asked for"}
 
 
@@ -176,6 +177,14 @@ CALLS: dict[str, Call] = {
     "workbooks.check": Call(
         Role.RULE_MAKER, content=write_workbook({"factors": factor_sheet([])}), content_type=XLSX, names=False
     ),
+    "replays.post_backtest": Call(
+        Role.RULE_MAKER,
+        {"draft": [TRIED], "first_day": "2026-06-01", "last_day": "2026-06-30"},
+        names=False,
+    ),
+    "replays.get_backtest": Call(Role.RULE_MAKER),
+    "replays.post_cancel": Call(Role.RULE_MAKER),
+    "replays.get_reexecutions": Call(Role.AUDITOR, names=False),
     "test_clock.read_clock": Call(Role.OPERATIONS, names=False),
     "test_clock.set_clock": Call(Role.OPERATIONS, {"fixed_at": "2026-06-15T12:00:00+08:00"}, names=False),
     "test_clock.release_clock": Call(Role.OPERATIONS, names=False),

@@ -188,6 +188,9 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         job = made.send_rightly("feeds.post_file").json
         assert job is not None
         made.ids["job_id"] = job["job_id"]
+        backtest = made.send_rightly("replays.post_backtest").json
+        assert backtest is not None
+        made.ids["run_id"] = backtest["run_id"]
         yield made
         session.rollback()
     # The calls of the table set the shared clock, and the database forgets it behind the app's back.

@@ -26,6 +26,7 @@ def explained(
     factor = SimpleNamespace(value=FACTOR_G_PER_KM, version_id=1, definition=None)
     pinned = PinnedRule(
         pin_id=1,
+        pin_hash=b"",
         behaviour=RIDES,
         behaviour_version_id=1,
         rule=definition,

@@ -1,0 +1,123 @@
+"""What accounts' journals say of past events, for replay; read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+
+from sqlalchemy.orm import Session
+
+from carbonpoints.core.db import raw_connection
+from carbonpoints.ledger.book import AVAILABLE, CREDIT, HELD, PENDING
+from carbonpoints.ledger.chart import DecisionKind
+
+EVENTS = f"""
+SELECT account_id, account_seq, pin_id, disposition, local_date, occurred_at, reduction_mg, amount_millicredits,
+    CASE WHEN trace ?| ARRAY['budget', 'budgets', 'bonus_budget', 'boosts'] THEN trace END AS trace
+FROM decision
+WHERE kind = {DecisionKind.EVENT:d} AND account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
+    AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s AND local_date BETWEEN %(first_day)s AND %(last_day)s
+"""  # noqa: S608 - composed of constants of this module
+"""A query, to be a part of another: the decided events of a range of accounts, up to a number and an instant, with
+local dates in a range. Of traces those that tell of budgets and campaigns, which replay takes as inputs."""
+
+PARTITIONS = """
+WITH journals AS (
+    SELECT account_id, (sum(last_seq) OVER (ORDER BY account_id) - 1) / greatest(%(least)s, sum(last_seq) OVER () / %(most)s) AS part
+    FROM account WHERE programme_id = %(programme_id)s AND last_seq > 0
+)
+SELECT min(account_id), max(account_id) FROM journals GROUP BY div(part, 1) ORDER BY 1
+"""
+# Any account is as likely as its number is far from the one before, any of its events likewise: close enough to chance.
+SAMPLE = f"""
+WITH bounds AS (
+    SELECT min(account_id) AS low, max(account_id) AS high FROM account WHERE programme_id = %(programme_id)s
+)
+SELECT DISTINCT a.account_id, d.account_seq
+FROM bounds, generate_series(1, %(count)s) AS n,
+LATERAL (
+    SELECT account_id, last_seq FROM account
+    WHERE programme_id = %(programme_id)s
+        AND account_id >= low + floor(random() * (high - low + 1) + 0 * n)::bigint
+    ORDER BY account_id LIMIT 1
+) AS a,
+LATERAL (
+    SELECT account_seq FROM decision
+    WHERE account_id = a.account_id AND kind = {DecisionKind.EVENT:d}
+        AND account_seq >= 1 + floor(random() * a.last_seq + 0 * n)::bigint
+    ORDER BY account_seq LIMIT 1
+) AS d
+"""  # noqa: S608 - composed of constants of this module
+OUTSTANDING = f"""
+SELECT coalesce(sum(
+    CASE WHEN e.to_kind IN ({AVAILABLE:d}, {PENDING:d}, {HELD:d}) THEN e.amount ELSE 0 END
+    - CASE WHEN e.from_kind IN ({AVAILABLE:d}, {PENDING:d}, {HELD:d}) THEN e.amount ELSE 0 END
+), 0)::bigint
+FROM entry e
+JOIN account a ON a.account_id = e.account_id AND a.programme_id = %(programme_id)s
+JOIN lot l ON l.account_id = e.account_id AND l.lot_no = e.lot_no AND l.expires_on >= %(day)s
+WHERE e.account_id BETWEEN %(first_account_id)s AND %(last_account_id)s AND e.unit_id = {CREDIT:d}
+    AND e.occurred_at < %(until)s
+"""  # noqa: S608 - composed of constants of this module
+
+
+# A reversal in another account, after a merge, gives nothing back of what this one used.
+TAKEN_BACK = f"""
+SELECT account_id, account_seq, (trace ->> 'event_seq')::bigint FROM decision
+WHERE kind = {DecisionKind.REVERSAL:d} AND account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
+    AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s
+    AND trace ? 'event_seq' AND NOT trace ? 'home_id'
+ORDER BY account_id, account_seq
+"""  # noqa: S608 - composed of constants of this module
+OPENED = "SELECT account_id, opened_at FROM account WHERE account_id BETWEEN %s AND %s"
+
+
+def opened_at(session: Session, first_account_id: int, last_account_id: int) -> dict[int, datetime]:
+    """Return when each account of a range was opened."""
+    rows = raw_connection(session).execute(OPENED, (first_account_id, last_account_id))
+    return dict(rows.fetchall())
+
+
+def taken_back(session: Session, extent: Mapping[str, object]) -> dict[int, list[tuple[int, int]]]:
+    """Return what reversals and corrections took back, by account: their number and that of the event, in order.
+
+    `extent` holds the parameters of EVENTS that are no dates.
+    """
+    found: dict[int, list[tuple[int, int]]] = {}
+    for account_id, account_seq, event_seq in raw_connection(session).execute(TAKEN_BACK, extent):
+        found.setdefault(account_id, []).append((account_seq, event_seq))
+    return found
+
+
+def partition_accounts(
+    session: Session, programme_id: int, *, least: int, most: int
+) -> list[tuple[int, int]]:
+    """Return ranges of account numbers whose journals are about equally long: `least` numbers at least, `most` ranges."""
+    parameters = {"programme_id": programme_id, "least": least, "most": most}
+    return raw_connection(session).execute(PARTITIONS, parameters).fetchall()
+
+
+def sample_events(session: Session, programme_id: int, count: int) -> list[tuple[int, int]]:
+    """Return account and number of about `count` decided events that chance has chosen; fewer where there are few."""
+    parameters = {"programme_id": programme_id, "count": count}
+    return raw_connection(session).execute(SAMPLE, parameters).fetchall()
+
+
+def outstanding_millicredits(
+    session: Session, programme_id: int, accounts: tuple[int, int], *, day: date, until: datetime
+) -> int:
+    """Return what a range of a programme's accounts could still spend on `day`, by what had happened until then.
+
+    Available, pending and held credits in lots that had not expired.
+    """
+    parameters = {
+        "programme_id": programme_id,
+        "first_account_id": accounts[0],
+        "last_account_id": accounts[1],
+        "day": day,
+        "until": until,
+    }
+    row = raw_connection(session).execute(OUTSTANDING, parameters).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate has a row
+    total: int = row[0]
+    return total
