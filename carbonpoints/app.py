@@ -18,6 +18,7 @@ from carbonpoints.behaviours.feed_routes import FEEDS
 from carbonpoints.behaviours.replay.routes import REPLAYS
 from carbonpoints.behaviours.routes import EVENTS
 from carbonpoints.behaviours.simulation_routes import SIMULATION
+from carbonpoints.behaviours.trial_routes import TRIALS
 from carbonpoints.cli import register_commands
 from carbonpoints.core.auth import init_auth
 from carbonpoints.core.broker import init_broker
@@ -52,6 +53,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield WORKBOOKS
     yield BUDGETS
     yield FEEDS
+    yield TRIALS
     yield EVENTS
     yield SIMULATION
     yield APPEALS

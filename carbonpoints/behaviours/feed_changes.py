@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from sqlalchemy.orm import Session
@@ -44,8 +44,24 @@ def _read(item: ProposedVersion, _zone: tzinfo) -> ProposedVersion:
     return replace(item, content=as_content(profile))
 
 
-def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersion]) -> Findings:
-    """Judge the profiles by the behaviour types and event sources as they would be."""
+@dataclass(frozen=True)
+class Surroundings:
+    """What profiles must fit: a programme's behaviour types by code, and its event sources."""
+
+    behaviours: Mapping[str, BehaviourDefinition]
+    sources: Collection[str]
+
+    def misfits(self, profile: ProfileDefinition) -> Found:
+        """Yield (path, sentence) for everything in a profile that does not fit."""
+        if profile.source not in self.sources:
+            yield "source", f"{profile.source} is no event source of this programme"
+        yield from validate_mapping(profile, self.behaviours)
+
+
+def surroundings(
+    session: Session, programme_id: int, proposed: Sequence[ProposedVersion] = ()
+) -> Surroundings:
+    """Return what is in force in a programme, and in the place of it what is proposed together with a profile."""
     behaviours = dict(load_catalogue(session, programme_id).behaviours)
     sources = set(programme_settings(session, programme_id).event_sources)
     for item in proposed:
@@ -53,21 +69,41 @@ def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersi
             behaviours[item.code] = from_content(BehaviourDefinition, item.content)
         if item.kind is VersionKind.PROGRAMME and item.content is not None:
             sources = {source["uri"] for source in item.content["event_sources"]}
-    findings = [
-        CheckFinding(FieldError(f"items.{number}.content.{path}", "wrong_definition", message))
+    return Surroundings(behaviours, sources)
+
+
+def proposed_profiles(proposed: Sequence[ProposedVersion]) -> dict[int, ProfileDefinition]:
+    """Return the profiles that should hold, by the number of their item."""
+    return {
+        number: profile_from_content(item.content)
         for number, item in enumerate(proposed)
         if item.kind is VersionKind.FEED_PROFILE and item.content is not None
-        for path, message in _problems(profile_from_content(item.content), behaviours, sources)
+    }
+
+
+def wrong_fields(number: int, profile: ProfileDefinition, around: Surroundings) -> list[FieldError]:
+    """Return what does not fit in the profile of an item."""
+    return [
+        FieldError(f"items.{number}.content.{path}", "wrong_definition", message)
+        for path, message in around.misfits(profile)
     ]
-    return {EvidenceKind.STATIC_CHECKS: Checked(findings)}
 
 
-def _problems(
-    profile: ProfileDefinition, behaviours: Mapping[str, BehaviourDefinition], sources: Collection[str]
-) -> Found:
-    if profile.source not in sources:
-        yield "source", f"{profile.source} is no event source of this programme"
-    yield from validate_mapping(profile, behaviours)
+def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersion]) -> Findings:
+    """Judge the profiles by the behaviour types and event sources as they would be."""
+    around = surroundings(session, programme_id, proposed)
+    profiles = proposed_profiles(proposed)
+    checks = Checked(
+        [
+            CheckFinding(error)
+            for number, profile in profiles.items()
+            for error in wrong_fields(number, profile, around)
+        ]
+    )
+    if profiles:
+        return {EvidenceKind.STATIC_CHECKS: checks}
+    # Where feeds only end there is no profile left to load anything with.
+    return {EvidenceKind.STATIC_CHECKS: checks, EvidenceKind.TRIAL_LOAD: Checked()}
 
 
 FEED_KINDS = KnownKinds(readers={VersionKind.FEED_PROFILE: _read}, check=_check)

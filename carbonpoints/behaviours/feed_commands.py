@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 from flask.cli import AppGroup
 
 from carbonpoints.accounts.programme import programme_settings
+from carbonpoints.approvals.requirements import Result
 from carbonpoints.behaviours import feed_services
+from carbonpoints.behaviours.dispositions import FILTERED, REFUSED
 from carbonpoints.behaviours.feed_services import Feed, JobProgress
-from carbonpoints.behaviours.profiles import shipped_profiles
+from carbonpoints.behaviours.profiles import ProfileDefinition, parse_profile, shipped_profiles
+from carbonpoints.behaviours.trial_load import TrialLoad
+from carbonpoints.behaviours.trial_services import load_without_trace
 from carbonpoints.core.db import reading
 from carbonpoints.core.errors import CarbonpointsError
 from carbonpoints.core.shared_clock import fix_shared_clock
@@ -92,6 +99,32 @@ def show_refused(*, job_id: uuid.UUID) -> None:
             after = rows[-1].line_no
 
 
+@feed_cli.command("trial")
+@click.argument(
+    "profile_file", metavar="PROFILE.yaml", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--table", "tables", multiple=True, metavar="NAME=FILE", help="A lookup table of the profile.")
+@bank_option
+@programme_option
+def try_file(
+    *, profile_file: Path, file: Path, tables: tuple[str, ...], bank: str | None, programme: str | None
+) -> None:
+    """Say what PROFILE.yaml makes of FILE, or of its beginning; nothing is credited, and nothing kept."""
+    with _one_line(), ExitStack() as stack:
+        profile = _read_profile(profile_file)
+        trial = load_without_trace(
+            programme_id=find_programme(bank=bank, programme=programme).programme_id,
+            profile=profile,
+            file=stack.enter_context(file.open("rb")),
+            tables=_opened(stack, _table_paths(tables)),
+        )
+    click.echo(f"{profile.code} {file.name}: {trial.result}")
+    _print_trial(trial)
+    if trial.result is Result.FAILED:
+        sys.exit(1)
+
+
 @feed_cli.command("import-profiles")
 @click.argument("codes", nargs=-1, required=True)
 @click.option("--maker", "maker_person", required=True, help="The person who proposes them.")
@@ -116,6 +149,14 @@ def import_profiles(
     click.echo(f"in force now: {len(outcome.activated)}; unchanged: {outcome.unchanged}")
     if outcome.draft_id is not None:
         click.echo(f"draft {outcome.draft_id} waits for another person")
+
+
+def _read_profile(path: Path) -> ProfileDefinition:
+    try:
+        text = path.read_text("UTF-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{path} cannot be read: {error}") from None
+    return parse_profile(text, path.name)
 
 
 @contextmanager
@@ -161,8 +202,12 @@ def _receive(feed: Feed, file: Path, tables: Mapping[str, Path]) -> uuid.UUID:
             feed=feed,
             file_name=file.name,
             file=stack.enter_context(file.open("rb")),
-            tables={name: stack.enter_context(path.open("rb")) for name, path in tables.items()},
+            tables=_opened(stack, tables),
         )
+
+
+def _opened(stack: ExitStack, tables: Mapping[str, Path]) -> dict[str, BinaryIO]:
+    return {name: stack.enter_context(path.open("rb")) for name, path in tables.items()}
 
 
 def _follow(job_id: uuid.UUID, *, inline: bool) -> JobProgress:
@@ -180,11 +225,32 @@ def _follow(job_id: uuid.UUID, *, inline: bool) -> JobProgress:
     return progress
 
 
+def _print_trial(trial: TrialLoad) -> None:
+    _print_error(asdict(trial.error) if trial.error else None)
+    if trial.record_count and not trial.is_whole:
+        click.echo(f"only the first {trial.record_count:,} records were tried")
+    _print_counts({"events": trial.event_count, FILTERED: trial.filtered_count, REFUSED: trial.refused_count})
+    for by in trial.refused_by:
+        click.echo(f"{by.count:>12,}  {REFUSED}:{by.field and ' '}{by.field} {by.code}")
+    for line in trial.refused:
+        click.echo("\t".join((str(line.line_no), line.field, line.code, line.detail)))
+    for event in trial.events:
+        click.echo(json.dumps(event, ensure_ascii=False))
+
+
 def _print_progress(progress: JobProgress) -> None:
     click.echo(f"{progress.profile} {progress.file_name}: {progress.state}")
-    if progress.error is not None:
-        place = f"line {progress.error['line_no']}: " if progress.error["line_no"] else ""
-        click.echo(f"{progress.error['code']}: {place}{progress.error['detail']}")
-    for disposition, count in sorted(progress.dispositions.items(), key=lambda item: (-item[1], item[0])):
+    _print_error(progress.error)
+    _print_counts(progress.dispositions)
+
+
+def _print_error(error: Mapping[str, Any] | None) -> None:
+    if error is not None:
+        place = f"line {error['line_no']}: " if error["line_no"] else ""
+        click.echo(f"{error['code']}: {place}{error['detail']}")
+
+
+def _print_counts(dispositions: Mapping[str, int]) -> None:
+    for disposition, count in sorted(dispositions.items(), key=lambda item: (-item[1], item[0])):
         click.echo(f"{count:>12,}  {disposition}")
-    click.echo(f"{sum(progress.dispositions.values()):>12,}  in all")
+    click.echo(f"{sum(dispositions.values()):>12,}  in all")

@@ -15,7 +15,7 @@ from carbonpoints.behaviours.feed_services import (
     read_refused,
     receive_file,
 )
-from carbonpoints.behaviours.uploads import FILE_PART, MULTIPART, read_upload
+from carbonpoints.behaviours.uploads import UPLOAD_BODY, read_upload
 from carbonpoints.core.auth import current_caller
 from carbonpoints.core.csv_lines import csv_lines
 from carbonpoints.core.db import settings
@@ -25,25 +25,9 @@ blueprint = Blueprint(
     "feeds", __name__, url_prefix="/v1", description="Files of behaviour: in, progress, and what was refused."
 )
 
-_BINARY = {"type": "string", "format": "binary"}
-_BODY = {
-    "required": True,
-    "content": {
-        MULTIPART: {
-            "schema": {
-                "type": "object",
-                "properties": {FILE_PART: _BINARY},
-                "required": [FILE_PART],
-                "additionalProperties": _BINARY,
-                "description": "The file, and a part for each lookup table under the table's name.",
-            }
-        }
-    },
-}
-
 
 @blueprint.route("/feeds/<profile>/files", methods=["POST"])
-@blueprint.doc(requestBody=_BODY)
+@blueprint.doc(requestBody=UPLOAD_BODY)
 @blueprint.response(202, FeedJobSchema)
 def post_file(profile: str) -> tuple[JobProgress, int, dict[str, str]]:
     """Send a file of a feed; it is read and credited in the background.

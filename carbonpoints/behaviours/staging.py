@@ -95,6 +95,13 @@ class JobError:
     line_no: int | None = None
 
 
+def bad_lines(profile: ProfileDefinition, refused_count: int) -> JobError | None:
+    """Return why nothing of a file with so many bad lines counts; None where the others do."""
+    if refused_count and profile.on_bad == "file":
+        return JobError("bad_lines", f"{refused_count} bad lines; this feed takes none.")
+    return None
+
+
 def stage_next_segment(*, records_max: int = SEGMENT_RECORDS) -> bool:
     """Stage a segment of the file that has waited longest, or cut one off; False when no file waits or is free."""
     return _stage_segment() or _cut_segment(records_max)
@@ -226,10 +233,9 @@ def _write(
     refused_count = session.scalars(IS_STAGED, {"job_id": part.job_id}).one_or_none()
     if refused_count is None:
         return
-    if refused_count and profile.on_bad == "file":
-        _fail(
-            session, part.job_id, JobError("bad_lines", f"{refused_count} bad lines; this feed takes none.")
-        )
+    error = bad_lines(profile, refused_count)
+    if error is not None:
+        _fail(session, part.job_id, error)
     else:
         session.execute(STAGED, {"job_id": part.job_id, "now": clock.now()})
 

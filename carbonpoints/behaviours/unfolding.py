@@ -10,7 +10,10 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from carbonpoints.behaviours.camt import CamtTransactions
 from carbonpoints.behaviours.profiles import ProfileDefinition, line_profile
@@ -35,17 +38,26 @@ def path_of_lines(path: Path, profile: ProfileDefinition) -> Path:
     return unfolded
 
 
+def write_lines(
+    message: BinaryIO, lines: BinaryIO, profile: ProfileDefinition, *, transactions_max: int | None = None
+) -> None:
+    """Write a line for each transaction of a message, or for the first so many of them.
+
+    Raises BrokenFileError where the message cannot be read so far.
+    """
+    form = line_profile(profile)
+    text = TextIOWrapper(lines, encoding=form.encoding, newline="")
+    writer = csv.writer(text, delimiter=form.delimiter, quotechar=form.quote, lineterminator="\n")
+    writer.writerows(islice(CamtTransactions(message, profile.time_zone), transactions_max))
+    text.detach()
+
+
 def _unfold(path: Path, unfolded: Path, profile: ProfileDefinition) -> None:
-    lines = line_profile(profile)
     # Nobody ever sees a part of the lines: they get their name when all of them are on the disk.
     descriptor, name = tempfile.mkstemp(suffix=SUFFIX, dir=path.parent)
     try:
-        with (
-            path.open("rb") as message,
-            os.fdopen(descriptor, "w", encoding=lines.encoding, newline="") as file,
-        ):
-            writer = csv.writer(file, delimiter=lines.delimiter, quotechar=lines.quote, lineterminator="\n")
-            writer.writerows(CamtTransactions(message, profile.time_zone))
+        with path.open("rb") as message, os.fdopen(descriptor, "wb") as file:
+            write_lines(message, file, profile)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(unfolded)

@@ -20,8 +20,26 @@ FILE_PART = "file"
 MULTIPART = "multipart/form-data"
 PARTS_MAX = 20
 """The file and its tables."""
-FIELDS_BYTES_MAX = 16 * 1024
-"""Of the parts that are no files; none is expected."""
+FIELDS_BYTES_MAX = 128 * 1024
+"""Of the parts that are no files; none is expected. Werkzeug holds what it has read of a file against it as well:
+64 KiB at a time, and the end of what came before."""
+
+_BINARY = {"type": "string", "format": "binary"}
+UPLOAD_BODY = {
+    "required": True,
+    "content": {
+        MULTIPART: {
+            "schema": {
+                "type": "object",
+                "properties": {FILE_PART: _BINARY},
+                "required": [FILE_PART],
+                "additionalProperties": _BINARY,
+                "description": "The file, and a part for each lookup table under the table's name.",
+            }
+        }
+    },
+}
+"""For the OpenAPI document."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
+from carbonpoints.behaviours.profiles import ProfileDefinition
 from carbonpoints.core.roles import Role
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.shipped import load_shipped
@@ -77,6 +78,13 @@ def _change(name_en: str) -> dict[str, Any]:
         "reason": "asked for",
         "items": [{"kind": "programme", "code": settings["code"], "content": settings}],
     }
+
+
+def feed_change(profile: ProfileDefinition) -> dict[str, Any]:
+    """A change of a feed profile's name."""
+    content = {**as_content(profile), "name_en": "Renamed"}
+    items = [{"kind": "feed_profile", "code": profile.code, "content": content}]
+    return {"title": "Renamed", "reason": "asked for", "items": items}
 
 
 _CASE = {"purpose": "case:1"}
@@ -172,6 +180,7 @@ CALLS: dict[str, Call] = {
     "simulation.simulate": Call(
         Role.RULE_MAKER, {"behaviour": "non_cash_payment", "attributes": EVENT["data"]}, names=False
     ),
+    "trials.load_trial": Call(Role.RULE_MAKER, uploads=True),
     "workbooks.get_factors": Call(Role.CUSTOMER, names=False),
     "workbooks.get_samples": Call(Role.RULE_MAKER),
     "workbooks.check": Call(
@@ -196,7 +205,8 @@ PATHS: dict[str, dict[str, str]] = {
     "catalogue.get_rule": {"code": "bus_trip"},
     "workbooks.get_samples": {"code": "bus_trip"},
     "feeds.post_file": {"profile": "sample_bank_day"},
+    "trials.load_trial": {"change_request_id": "{feed_change_id}"},
     "accounts.withdraw_consent": {"source": "payments"},
     "accounts.get_statement": {"period": "2026-06"},
 }
-"""Values of a route's places that stand for no account, event or job of the world."""
+"""Values of a route's places that are not what the world's ids say of every route."""

@@ -35,7 +35,7 @@ from carbonpoints.core.roles import HOLDERS, STAFF, SYSTEMS, Role
 from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.services import seed_programme
 from carbonpoints.rules.shipped import load_shipped
-from tests.architecture.calls import CALLS, FOREIGNER, OWNER, PATHS, SOURCE, STRANGER
+from tests.architecture.calls import CALLS, FOREIGNER, OWNER, PATHS, SOURCE, STRANGER, feed_change
 
 NOW = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
 HOME, ABROAD = "https://login.home.test", "https://login.abroad.test"
@@ -58,6 +58,14 @@ def _consent_to_everything(programme_id: int, account_id: int) -> None:
             DeclaredConsent(account_id, source, given, "branch") for source in settings.consent_sources
         ]
         consent_in_bulk(session, settings, consents)
+
+
+def _drafted(world: World, body: dict[str, Any]) -> str:
+    """Draft a change and return its number."""
+    headers = {"Authorization": f"Bearer {world.token(Role.RULE_MAKER)}"}
+    answer = world.client.post("/v1/change-requests", json=body, headers=headers).json
+    assert answer is not None
+    return str(answer["change"]["change_request_id"])
 
 
 @dataclass
@@ -111,7 +119,8 @@ class World:
     def places(self, endpoint: str) -> dict[str, str]:
         """Return what stands in the places of a route's path."""
         arguments = self.protected()[endpoint].arguments
-        return {name: self.ids[name] for name in arguments if name in self.ids} | PATHS.get(endpoint, {})
+        known = {name: self.ids[name] for name in arguments if name in self.ids}
+        return {**known, **self.filled(PATHS.get(endpoint, {}))}
 
     def send(self, endpoint: str, token: str | None) -> TestResponse:
         """Make the table's call of an endpoint with this token."""
@@ -185,6 +194,7 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         assert change.json is not None
         made.ids["change_request_id"] = str(change.json["change"]["change_request_id"])
         made.ids["etag"] = change.headers["ETag"]
+        made.ids["feed_change_id"] = _drafted(made, feed_change(profiles[0]))
         job = made.send_rightly("feeds.post_file").json
         assert job is not None
         made.ids["job_id"] = job["job_id"]

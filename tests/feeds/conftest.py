@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.bulk import (
@@ -20,18 +21,14 @@ from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.schemes import Scheme
 from carbonpoints.behaviours.feed_services import Feed, find_feed, import_profiles
 from carbonpoints.core.clock import clock_at
+from carbonpoints.core.config import Settings
 from carbonpoints.core.db import transaction
 from carbonpoints.rules.services import seed_programme
-from tests.feeds.shipped import payments_and_bills, plain, profile
+from tests.feeds.makers import Makers
+from tests.feeds.shipped import CALM, ISSUER, payments_and_bills, plain, profile
 
 NOW = datetime(2024, 5, 2, 4, tzinfo=UTC)
 """Noon in Shanghai, the day after the payments of the tests."""
-ISSUER = "https://bank.example/feeds"
-
-
-CALM = {name: source for name, source in plain().data.items() if name != "merchant_category_code"}
-CALM["payee_hash"] = "reference"
-"""Every payment goes to another payee, so that no limit per payee is met."""
 
 
 @dataclass(frozen=True)
@@ -110,3 +107,10 @@ def programme(session: Session, feed_programme: Callable[[], FedProgramme]) -> I
     with clock_at(NOW):
         yield feed_programme()
         session.rollback()
+
+
+@pytest.fixture
+def makers(client: FlaskClient, settings: Settings, programme: FedProgramme) -> Makers:
+    """Makers and checkers of the programme in the database that forgets."""
+    settings.spool_dir.mkdir(exist_ok=True)
+    return Makers(client, settings, programme.programme_id)

@@ -18,6 +18,8 @@ from carbonpoints.behaviours.unfolding import path_of_lines
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.shipped import ShippedCatalogue, load_shipped
 
+ISSUER = "https://bank.example/feeds"
+"""Of the bank whose programme is fed."""
 KEY = b"identity key of the tests, 32 bytes or more"
 
 
@@ -91,6 +93,11 @@ feed:
 def plain(**changes: Any) -> ProfileDefinition:
     """A small profile that has a bit of everything."""
     return replace(parse_profile(PLAIN, "plain.yaml"), **changes)
+
+
+CALM = {name: source for name, source in plain().data.items() if name != "merchant_category_code"}
+CALM["payee_hash"] = "reference"
+"""Every payment goes to another payee, so that no limit per payee is met."""
 
 
 def cut_all(content: bytes, used: ProfileDefinition, *, records_max: int = 1_000_000) -> list[Cut]:

@@ -17,7 +17,8 @@ from carbonpoints.behaviours.feed_services import continue_next_job
 from carbonpoints.core.auth import issue_demo_token
 from carbonpoints.core.config import Settings
 from carbonpoints.core.roles import Role
-from tests.feeds.conftest import ISSUER, FedProgramme
+from tests.feeds.conftest import FedProgramme
+from tests.feeds.shipped import ISSUER
 
 SOURCE = "urn:zhangye:core-banking"
 GOOD = b"T1,6220,2024-05-01,12.50,,5411\n"
@@ -61,6 +62,14 @@ def test_a_file_is_accepted_and_can_be_followed(client: FlaskClient, headers: He
         pass
     done = client.get(accepted.headers["Location"], headers=headers(Role.AUDITOR, ())).get_json()
     assert (done["state"], done["dispositions"], done["decided_count"]) == ("done", {"credited": 1}, 1)
+
+
+@pytest.mark.parametrize("size", [2**14, 2**16, 2**17, 2**18 + 1])
+def test_a_file_of_any_size_is_accepted(client: FlaskClient, headers: Headers, size: int) -> None:
+    content = (GOOD * (size // len(GOOD) + 1))[:size]
+    for body in (content, b"1" * size, b"\n" * size):
+        accepted = send(client, headers(), file=(io.BytesIO(body), "day.csv"))
+        assert (accepted.status_code, accepted.get_json()["file_bytes"]) == (202, size)
 
 
 def test_tables_come_as_parts(client: FlaskClient, headers: Headers) -> None:
