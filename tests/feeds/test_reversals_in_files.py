@@ -13,7 +13,7 @@ from carbonpoints.behaviours.profiles import validate_profile
 from carbonpoints.behaviours.staged import REVERSAL, stage_event
 from carbonpoints.ledger.reconcile import check
 from tests.feeds.conftest import FedProgramme
-from tests.feeds.shipped import events_of, plain, read_all
+from tests.feeds.shipped import CALM, events_of, plain, read_all
 from tests.feeds.test_feed_services import load
 from tests.feeds.test_mapping import NOON
 
