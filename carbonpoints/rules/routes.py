@@ -1,4 +1,4 @@
-"""The catalogue out: factors, behaviour types and rules, as they hold and as they ever held."""
+"""The catalogue out: factors, behaviour types, rules, shared caps and campaigns, as they hold and as they ever held."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from carbonpoints.core.pagination import Page
 from carbonpoints.rules.schemas import (
     BehaviourHistorySchema,
     BehaviourPageSchema,
+    CampaignHistorySchema,
+    CampaignPageSchema,
     CatalogueQuery,
     FactorHistorySchema,
     FactorPageSchema,
     RuleHistorySchema,
     RulePageSchema,
+    SharedCapHistorySchema,
+    SharedCapPageSchema,
 )
 from carbonpoints.rules.services import list_definitions, read_definition
 
@@ -23,7 +27,7 @@ blueprint = Blueprint(
     "catalogue",
     __name__,
     url_prefix="/v1",
-    description="Factors with their sources, behaviour types and rules, each with its whole history.",
+    description="Factors with their sources, behaviour types, rules, shared caps and campaigns, each with its history.",
 )
 
 
@@ -83,6 +87,38 @@ def get_rule(code: str) -> dict[str, Any]:
     return _history(VersionKind.RULE, code)
 
 
+@blueprint.route("/shared-caps")
+@blueprint.arguments(CatalogueQuery, location="query")
+@blueprint.response(200, SharedCapPageSchema)
+def list_shared_caps(query: dict[str, Any]) -> Page[StoredVersion]:
+    """List the caps that several behaviours use together."""
+    return _page(VersionKind.SHARED_CAP, query)
+
+
+@blueprint.route("/shared-caps/<code>")
+@blueprint.etag
+@blueprint.response(200, SharedCapHistorySchema)
+def get_shared_cap(code: str) -> dict[str, Any]:
+    """Show every version a shared cap ever had."""
+    return _history(VersionKind.SHARED_CAP, code)
+
+
+@blueprint.route("/campaigns")
+@blueprint.arguments(CatalogueQuery, location="query")
+@blueprint.response(200, CampaignPageSchema)
+def list_campaigns(query: dict[str, Any]) -> Page[StoredVersion]:
+    """List campaigns: what they boost, for whom, when, and how they stack."""
+    return _page(VersionKind.CAMPAIGN, query)
+
+
+@blueprint.route("/campaigns/<code>")
+@blueprint.etag
+@blueprint.response(200, CampaignHistorySchema)
+def get_campaign(code: str) -> dict[str, Any]:
+    """Show every version a campaign ever had."""
+    return _history(VersionKind.CAMPAIGN, code)
+
+
 _READ = "catalogue:read"
 
 CATALOGUE = Registration(
@@ -94,5 +130,9 @@ CATALOGUE = Registration(
         "get_behaviour": _READ,
         "list_rules": _READ,
         "get_rule": _READ,
+        "list_shared_caps": _READ,
+        "get_shared_cap": _READ,
+        "list_campaigns": _READ,
+        "get_campaign": _READ,
     },
 )

@@ -18,6 +18,7 @@ from carbonpoints.core.http import Schema
 from carbonpoints.core.pagination import PageQuery
 from carbonpoints.core.problems import told
 from carbonpoints.core.timestamps import Timestamp
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
 from carbonpoints.rules.findings import Finding, Severity
 
@@ -165,3 +166,41 @@ class RuleHistorySchema(Schema):
     """Every version a rule ever had, by number."""
 
     versions = fields.List(fields.Nested(RuleVersionSchema), required=True)
+
+
+class SharedCapVersionSchema(VersionSchema):
+    """A version of a shared cap."""
+
+    content = fields.Nested(content_schema(SharedCapDefinition), required=True)
+
+
+class SharedCapPageSchema(Schema):
+    """Some shared caps and where the next page begins."""
+
+    items = fields.List(fields.Nested(SharedCapVersionSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class SharedCapHistorySchema(Schema):
+    """Every version a shared cap ever had, by number."""
+
+    versions = fields.List(fields.Nested(SharedCapVersionSchema), required=True)
+
+
+class CampaignVersionSchema(VersionSchema):
+    """A version of a campaign."""
+
+    content = fields.Nested(content_schema(CampaignDefinition), required=True)
+
+
+class CampaignPageSchema(Schema):
+    """Some campaigns and where the next page begins."""
+
+    items = fields.List(fields.Nested(CampaignVersionSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class CampaignHistorySchema(Schema):
+    """Every version a campaign ever had, by number."""
+
+    versions = fields.List(fields.Nested(CampaignVersionSchema), required=True)

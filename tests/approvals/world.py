@@ -72,6 +72,7 @@ class ChangeWorld:
     client: FlaskClient
     settings: Settings
     programme_id: int
+    issuer: str = ISSUER
 
     def call(
         self,
@@ -82,10 +83,12 @@ class ChangeWorld:
         role: Role | None = None,
         json: Any = None,
         tag: str | None = None,
-        issuer: str = ISSUER,
+        issuer: str | None = None,
         **query: Any,
     ) -> TestResponse:
-        token = issue_demo_token(self.settings, issuer=issuer, subject=person, role=role or ROLES[person])
+        token = issue_demo_token(
+            self.settings, issuer=issuer or self.issuer, subject=person, role=role or ROLES[person]
+        )
         headers = {"Authorization": f"Bearer {token}"} | ({"If-Match": tag} if tag is not None else {})
         return self.client.open(f"/v1{path}", method=method, json=json, headers=headers, query_string=query)
 

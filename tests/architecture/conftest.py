@@ -32,10 +32,13 @@ from carbonpoints.core.http import PUBLIC, scope_of
 from carbonpoints.core.ids import account_public_id
 from carbonpoints.core.outbox import deliver_bucket, waiting_buckets
 from carbonpoints.core.roles import HOLDERS, STAFF, SYSTEMS, Role
+from carbonpoints.rules.parsing import parse_terms
 from carbonpoints.rules.reading import as_content
-from carbonpoints.rules.services import seed_programme
+from carbonpoints.rules.services import import_shipped, seed_programme
 from carbonpoints.rules.shipped import load_shipped
+from carbonpoints.rules.submissions import Located, Submission
 from tests.architecture.calls import CALLS, FOREIGNER, OWNER, PATHS, SOURCE, STRANGER, feed_change
+from tests.rules.term_files import terms
 
 NOW = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
 HOME, ABROAD = "https://login.home.test", "https://login.abroad.test"
@@ -167,6 +170,12 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
             profile for profile in shipped_profiles() if profile.code == PATHS["feeds.post_file"]["profile"]
         ]
         import_profiles(programme_id=home, profiles=profiles, **PERSONS)
+        found = parse_terms(terms(), "terms.yaml")
+        shared_caps = tuple(Located(cap, cap.code) for cap in found.shared_caps)
+        campaigns = tuple(Located(campaign, campaign.code) for campaign in found.campaigns)
+        import_shipped(
+            programme_id=home, submission=Submission(shared_caps=shared_caps, campaigns=campaigns), **PERSONS
+        )
         with transaction() as opened:
             abroad = create_bank_and_programme(
                 opened,

@@ -113,4 +113,4 @@ def programme(session: Session, feed_programme: Callable[[], FedProgramme]) -> I
 def makers(client: FlaskClient, settings: Settings, programme: FedProgramme) -> Makers:
     """Makers and checkers of the programme in the database that forgets."""
     settings.spool_dir.mkdir(exist_ok=True)
-    return Makers(client, settings, programme.programme_id)
+    return Makers(client, settings, programme.programme_id, ISSUER)

@@ -16,7 +16,7 @@ from carbonpoints.core.config import Settings
 from carbonpoints.core.roles import Role
 from carbonpoints.rules.reading import as_content
 from tests.approvals.world import ChangeWorld, Seen, seen
-from tests.feeds.shipped import CALM, ISSUER, plain, profile
+from tests.feeds.shipped import CALM, plain, profile
 
 GOOD = b"T1,6220,2024-05-01,12.50,,5411\nT2,6221,2024-05-01,8,,5411\n"
 MIXED = (
@@ -45,19 +45,16 @@ def files(settings: Settings) -> list[str]:
 class Makers(ChangeWorld):
     """Makers and checkers of the programme with feeds."""
 
-    def call(
-        self, method: str, path: str, person: str = "lin", *, issuer: str = ISSUER, **given: Any
-    ) -> TestResponse:
-        return super().call(method, path, person, issuer=issuer, **given)
-
     def proposed(self, *profiles: ProfileDefinition) -> Seen:
         """A draft of these profiles."""
         return seen(self.draft(*[item(one) for one in profiles]))
 
     def try_file(
-        self, change: Seen, content: bytes, *, issuer: str = ISSUER, query: str = "", **tables: bytes
+        self, change: Seen, content: bytes, *, issuer: str | None = None, query: str = "", **tables: bytes
     ) -> TestResponse:
-        token = issue_demo_token(self.settings, issuer=issuer, subject="lin", role=Role.RULE_MAKER)
+        token = issue_demo_token(
+            self.settings, issuer=issuer or self.issuer, subject="lin", role=Role.RULE_MAKER
+        )
         parts = {"file": content, **tables}
         return self.client.post(
             f"/v1/change-requests/{change.number}/trial-load{query}",

@@ -176,7 +176,7 @@ def committed_makers(
     with clock_at(NOW), committed.app_context():
         programme_id = feed_programme().programme_id
         db.session.rollback()
-        yield Makers(committed_client, committed.config["CARBONPOINTS"], programme_id)
+        yield Makers(committed_client, committed.config["CARBONPOINTS"], programme_id, ISSUER)
 
 
 def test_profiles_that_are_tried_at_once_all_count(committed: Flask, committed_makers: Makers) -> None:
@@ -184,7 +184,9 @@ def test_profiles_that_are_tried_at_once_all_count(committed: Flask, committed_m
     barrier = threading.Barrier(4)
 
     def try_one(number: int) -> None:
-        own = Makers(committed.test_client(), committed_makers.settings, committed_makers.programme_id)
+        own = Makers(
+            committed.test_client(), committed_makers.settings, committed_makers.programme_id, ISSUER
+        )
         barrier.wait()
         own.tried(draft, GOOD, query=f"?item={number}")
 

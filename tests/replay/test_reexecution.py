@@ -102,7 +102,9 @@ def test_the_nightly_sample_is_recorded_with_what_differs(world: World, session:
     assert len(recorded) > 1
     tamper(session, "UPDATE decision SET reduction_mg = reduction_mg + 1 WHERE kind = 2 AND reduction_mg > 0")
     tamper(session, "DELETE FROM reexecution")
-    assert reexecute_sample(world.programme_id)[Result.DIFFERS] == 1
+    # Chance may leave one of six events out once in a while, not ten times.
+    found = next(each for _ in range(10) if (each := reexecute_sample(world.programme_id))[Result.DIFFERS])
+    assert found[Result.DIFFERS] == 1
     (outcomes,) = session.scalars(text("SELECT outcomes FROM reexecution WHERE result = 'differs'")).all()
     assert outcomes["recorded"]["reduction_mg"] == outcomes["replayed"]["reduction_mg"] + 1
 
