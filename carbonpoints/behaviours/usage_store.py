@@ -70,7 +70,7 @@ def load_ranges(session: Session, ranges: Ranges) -> dict[int, UsageBook]:
 
 def ranges_of(account_id: int, rules: Iterable[CompiledRule], day: date) -> Ranges:
     """Return the periods of one account that rules look at for an act on a day."""
-    return _merged((account_id, _reach(compiled, day, day)) for compiled in rules)
+    return _merged((account_id, _reach(compiled.looks_at, day, day)) for compiled in rules)
 
 
 def _ranges(candidates: Sequence[Candidate]) -> Ranges:
@@ -82,7 +82,8 @@ def _ranges(candidates: Sequence[Candidate]) -> Ranges:
         first, last = spans.get(key, (day, day))
         spans[key] = (min(first, day), max(last, day))
     return _merged(
-        (account_id, _reach(compiled, first, last)) for (account_id, compiled), (first, last) in spans.items()
+        (account_id, _reach(compiled.looks_at, first, last))
+        for (account_id, compiled), (first, last) in spans.items()
     )
 
 
@@ -99,15 +100,16 @@ def _merged(reaches: Iterable[tuple[int, Mapping[Place, tuple[date, date]]]]) ->
 
 
 @lru_cache(maxsize=4_096)
-def _reach(compiled: CompiledRule, first: date, last: date) -> dict[Place, tuple[date, date]]:
+def _reach(
+    looks_at: tuple[tuple[Place, int], ...], first: date, last: date
+) -> dict[Place, tuple[date, date]]:
     """Return the first and last period of each place that a rule looks at for acts on these days."""
-    back = first - timedelta(days=compiled.look_back_days)
     return {
         (scope, period): (
-            period_start(period, back if period == "day" and scope == compiled.rule.code else first),
+            period_start(period, first - timedelta(days=days_back)),
             period_start(period, last),
         )
-        for scope, period in compiled.places
+        for (scope, period), days_back in looks_at
     }
 
 

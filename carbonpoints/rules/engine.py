@@ -146,6 +146,10 @@ class CompiledRule:
         """The usage that this rule reads and notes, first its own and the shared caps', then the campaigns'."""
         self.own_places = len(set(own))
         """How many of the places are the rule's own and those of shared caps."""
+        self.looks_at: tuple[tuple[Place, int], ...] = tuple(
+            (place, self.look_back_days if place == (rule.code, "day") else 0) for place in self.places
+        )
+        """Each place with the days before an act that rolling counters look back there."""
         self._keys: dict[date, tuple[Key, ...]] = {}
         self._counters = tuple(
             (counter, self.places.index((rule.code, counter.period))) for counter in self.counters
