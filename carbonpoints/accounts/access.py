@@ -40,11 +40,6 @@ def own_account_id(session: Session, caller: Caller) -> int:
     return holders[identity]
 
 
-def readable_account(session: Session, caller: Caller, account_id: int) -> int:
-    """Return `account_id` when the caller may read it; NotFound for another customer's or another bank's."""
-    return readable_head(session, caller, account_id).account_id
-
-
 def readable_head(session: Session, caller: Caller, account_id: int) -> AccountHead:
     """Return the account's head when the caller may read it; NotFound otherwise.
 

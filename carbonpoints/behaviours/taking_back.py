@@ -13,7 +13,7 @@ from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.ledger.adjusting import reverse_moved
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.flows import OPEN, Book, Moment, reverse
-from carbonpoints.rules.returning import give_back
+from carbonpoints.rules.returning import counted_mg, give_back
 from carbonpoints.rules.usage import UsageBook
 
 CORRECTED = "corrected"
@@ -70,20 +70,15 @@ def return_usage(usage: dict[int, UsageBook], secret: bytes, original: Original)
         event.assessment.values if event.assessment is not None else None,
         book,
         decision.local_date,
-        granted_mg=_granted_mg(original),
+        granted_mg=counted_mg(
+            event.compiled.rule,
+            decision.reduction_mg,
+            decision.trace,
+            event.assessment.estimate_mg if event.assessment is not None else 0,
+        ),
         amount_millicredits=decision.amount_millicredits,
         bonuses=(decision.trace or {}).get("boosts", {}),
     )
-
-
-def _granted_mg(original: Original) -> int:
-    """Return the mg that the caps counted. Of inputs that were erased only what was posted or noted is known."""
-    event, trace = original.candidate, original.decision.trace or {}
-    rule = event.compiled.rule if event.compiled is not None else None
-    if rule is None or rule.purpose == "reduction":
-        return original.decision.reduction_mg
-    estimate_mg = event.assessment.estimate_mg if event.assessment is not None else 0
-    return int(trace.get("granted_mg", 0 if "cap" in trace else estimate_mg))
 
 
 def take_back(

@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
+from carbonpoints.rules.definitions import RuleDefinition
 from carbonpoints.rules.engine import CompiledRule
 from carbonpoints.rules.usage import UsageBook, usage_keys
+
+
+def counted_mg(
+    rule: RuleDefinition, reduction_mg: int, trace: Mapping[str, Any] | None, estimate_mg: int
+) -> int:
+    """Return the mg that caps counted for an award, posted or not: `granted_mg` of `give_back`.
+
+    `trace` is the award's; `estimate_mg` 0 where its inputs were erased: then only what was posted or noted is known.
+    """
+    if rule.purpose == "reduction":
+        return reduction_mg
+    known = trace or {}
+    return int(known.get("granted_mg", 0 if "cap" in known else estimate_mg))
 
 
 def give_back(

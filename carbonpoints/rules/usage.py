@@ -94,10 +94,6 @@ class UsageBook:
         """Return what stands for a party in the tallies; empty text, for all together, stays empty."""
         return _pseudonym(self.secret, party) if party else ""
 
-    def row(self, scope: str, period: str, start: date) -> UsageRow:
-        """Return the row for reading; an absent one is empty."""
-        return self.rows.get((scope, period, start)) or UsageRow()
-
     def change(self, key: Key) -> UsageRow:
         """Return the row for changing."""
         self.touched.add(key)

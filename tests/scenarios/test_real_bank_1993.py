@@ -28,6 +28,7 @@ FOLDER = Path(
 )
 SHIPPED, DEMONSTRATION = RUNS
 
+# The files are not ours to ship: where they are not, nothing can be held against them.
 pytestmark = pytest.mark.skipif(
     bool(missing_files(FOLDER)),
     reason=f"the real bank's files are not in {FOLDER}; set CARBONPOINTS_BANK_1993 to their folder",

@@ -23,7 +23,7 @@ from carbonpoints.rules.budgets import recorded
 from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.draws import no_budget
 from carbonpoints.rules.engine import Assessment, CompiledRule, Outcome
-from carbonpoints.rules.returning import give_back
+from carbonpoints.rules.returning import counted_mg, give_back
 from carbonpoints.rules.usage import UsageBook, usage_keys
 
 JUDGED_BY_RULES = frozenset(
@@ -199,14 +199,11 @@ class _Account:
         if not (outcome.amount_millicredits or outcome.reduction_mg):
             return
         trace: Mapping[str, Any] = outcome.trace or {}
-        counted_mg = outcome.reduction_mg
-        if compiled.rule.purpose != "reduction":
-            counted_mg = trace.get("granted_mg", 0 if outcome.cap is not None else assessment.estimate_mg)
         self._noted[event.account_seq] = _Noted(
             compiled,
             assessment.values,
             event.local_date,
-            counted_mg,
+            counted_mg(compiled.rule, outcome.reduction_mg, trace, assessment.estimate_mg),
             outcome.amount_millicredits,
             trace.get("boosts", {}),
         )
