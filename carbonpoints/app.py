@@ -16,6 +16,8 @@ from carbonpoints.behaviours.appeal_routes import APPEALS
 from carbonpoints.behaviours.feed_changes import FEED_KINDS
 from carbonpoints.behaviours.feed_routes import FEEDS
 from carbonpoints.behaviours.replay.routes import REPLAYS
+from carbonpoints.behaviours.restating.changes import RESTATEMENT_KINDS
+from carbonpoints.behaviours.restating.routes import RESTATEMENTS
 from carbonpoints.behaviours.routes import EVENTS
 from carbonpoints.behaviours.simulation_routes import SIMULATION
 from carbonpoints.behaviours.trial_routes import TRIALS
@@ -58,6 +60,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield SIMULATION
     yield APPEALS
     yield REPLAYS
+    yield RESTATEMENTS
     yield HEALTH
     yield DESCRIPTION
     if not settings.is_production:
@@ -73,7 +76,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_problems(app)
     init_database(app, settings)
     init_broker(app, settings)
-    init_kinds(app, [CATALOGUE_KINDS, FEED_KINDS])
+    init_kinds(app, [CATALOGUE_KINDS, FEED_KINDS, RESTATEMENT_KINDS])
     flask_migrate.Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=False)
     configure_openapi(app, VERSION)
     api = init_http(app, settings)

@@ -22,6 +22,7 @@ TASK_MODULES = (
     "carbonpoints.accounts.tasks",
     "carbonpoints.behaviours.tasks",
     "carbonpoints.behaviours.replay.tasks",
+    "carbonpoints.behaviours.restating.tasks",
 )
 """Where tasks and the outbox's handlers are declared."""
 
@@ -39,6 +40,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "go on with back-tests": {
         "task": "behaviours.continue_backtests",
+        "schedule": 10.0,
+        "options": {"expires": 10.0},
+    },
+    "go on with restatements": {
+        "task": "behaviours.continue_restatements",
         "schedule": 10.0,
         "options": {"expires": 10.0},
     },

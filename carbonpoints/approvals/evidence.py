@@ -163,13 +163,17 @@ def first_start(session: Session, programme_id: int) -> datetime:
 
 
 def require_notice(session: Session, draft: Draft) -> None:
-    """Raise NoticeTooShort, naming the fields, when something gets worse before it could be announced."""
-    earliest = first_start(session, draft.programme_id)
+    """Raise NoticeTooShort, naming the fields, when something gets worse before it could be announced.
+
+    What ends before now is about acts that are done: nothing that was issued for them becomes less.
+    """
+    earliest, moment = first_start(session, draft.programme_id), now()
     hasty = [
         FieldError(f"items.{number}.{field}", "worse_for_customers", "This is worse for customers.")
         for number, fields in enumerate(worse_by_item(session, draft))
         for field in fields
-        if (start := draft.proposed[number].valid_from) is None or start < earliest
+        if ((start := draft.proposed[number].valid_from) is None or start < earliest)
+        and ((end := draft.proposed[number].valid_to) is None or end > moment)
     ]
     if hasty:
         raise NoticeTooShort(

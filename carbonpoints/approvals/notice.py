@@ -82,7 +82,9 @@ TERMS: Mapping[VersionKind, Terms] = {
 _REDUCTION = _terms(when_lower="value")
 """A factor that is itself a reduction: only a lower figure is worse. Of any other nobody knows without the rules."""
 
-TECHNICAL = frozenset({VersionKind.FEED_PROFILE, VersionKind.BUDGET, VersionKind.PROPOSAL})
+TECHNICAL = frozenset(
+    {VersionKind.FEED_PROFILE, VersionKind.BUDGET, VersionKind.RESTATEMENT, VersionKind.PROPOSAL}
+)
 """Kinds that promise nothing to customers."""
 
 _IMPLIED: Mapping[VersionKind, Mapping[str, Any]] = {VersionKind.PROGRAMME: {"notice_days": NOTICE_DAYS}}

@@ -15,6 +15,8 @@ class EvidenceKind(StrEnum):
     """Each sample gives exactly what it says."""
     BACK_TEST = "back_test"
     """What it would have done to the decisions of a past period."""
+    RESTATEMENT = "restatement"
+    """What judging a past period again would post."""
     TRIAL_LOAD = "trial_load"
     """What a feed profile makes of a file, without crediting it."""
     BURN_FORECAST = "burn_forecast"
@@ -47,6 +49,7 @@ NEEDED: Mapping[str, frozenset[EvidenceKind]] = {
     "programme": _CHECKED,
     "feed_profile": _CHECKED | {EvidenceKind.TRIAL_LOAD},
     "budget": _CHECKED | {EvidenceKind.BURN_FORECAST},
+    "restatement": _CHECKED | {EvidenceKind.RESTATEMENT},
     "reward": frozenset({EvidenceKind.PRICE_AND_STOCK_FORECAST}),
     "credit_policy": frozenset({EvidenceKind.MIGRATION_MATRIX}),
 }
@@ -62,7 +65,7 @@ HISTORICAL = frozenset(EvidenceKind) - {
 }
 """Evidence that rests on the past, and so may find none."""
 
-SECOND_CHECKER = frozenset({EvidenceKind.BACK_TEST, EvidenceKind.BURN_FORECAST})
+SECOND_CHECKER = frozenset({EvidenceKind.BACK_TEST, EvidenceKind.RESTATEMENT, EvidenceKind.BURN_FORECAST})
 """Evidence about cost: its warning is that a budget would be passed, and then two checkers must agree."""
 
 

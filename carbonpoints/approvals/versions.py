@@ -34,6 +34,7 @@ class VersionKind(StrEnum):
     SHARED_CAP = "shared_cap"
     CAMPAIGN = "campaign"
     BUDGET = "budget"
+    RESTATEMENT = "restatement"
     FEED_PROFILE = "feed_profile"
     PROPOSAL = "proposal"
 

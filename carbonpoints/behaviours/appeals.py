@@ -7,7 +7,7 @@ confirms what they saw; it is a decision of its own in the account's journal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select, text, tuple_
@@ -48,7 +48,7 @@ from carbonpoints.core.programmes import programme_of
 from carbonpoints.core.roles import HOLDERS, Role
 from carbonpoints.ledger.adjusting import adjust
 from carbonpoints.ledger.chart import DecisionKind
-from carbonpoints.ledger.decisions import find_decisions
+from carbonpoints.ledger.decisions import find_decisions, find_restatements
 from carbonpoints.ledger.posting import write_books
 from carbonpoints.ledger.queries import StoredDecision, read_decision
 from carbonpoints.rules.catalogue import PinnedRule, read_pin
@@ -291,12 +291,15 @@ def _adjust(work: Work, appeal: Appeal, caller: Caller) -> None:
 
 
 def _judged(session: Session, appeal: Appeal) -> tuple[PinnedRule | None, StoredDecision | None]:
-    """Return what the event was judged by at last, and the decision; nothing for one that was not decided."""
+    """Return what the event was judged by at last, and the decision with what it comes to; None if not decided."""
     key = (appeal.account_id, appeal.event_hash)
     decision = find_decisions(session, [key]).get(key)
     if decision is None or decision.kind != DecisionKind.EVENT or decision.pin_id is None:
         return None, decision
-    return read_pin(session, decision.pin_id), decision
+    restated = find_restatements(session, [(decision.account_id, decision.account_seq)])
+    for standing in (each[-1] for each in restated.values()):
+        decision = replace(decision, pin_id=standing.pin_id, reduction_mg=standing.reduction_mg)
+    return read_pin(session, decision.pin_id or 0), decision
 
 
 def _refuse_unsupported(session: Session, appeal: Appeal, reduction_mg: int) -> None:

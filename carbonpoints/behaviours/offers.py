@@ -93,7 +93,7 @@ def list_tasks(*, caller: Caller, account_id: int | None, purpose: str | None) -
             for code in sorted(catalogue.behaviours)
             if (pinned := catalogue.rule_at(code, instant)) is not None and pinned.compiled is not None
         ]
-        ranges = usage_store.ranges_of(head.account_id, offers, today)
+        ranges = usage_store.ranges_of((head.account_id, compiled, today) for compiled in offers)
         usage = usage_store.load_ranges(session, ranges).get(head.account_id) or UsageBook()
         usage.opened_on = settings.calendar.local_date(head.opened_at)
         return [_task(compiled, usage, today, given=(head.account_id, given)) for compiled in offers]

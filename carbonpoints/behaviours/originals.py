@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -16,9 +16,10 @@ from carbonpoints.core.arrays import of_bytes, of_numbers
 from carbonpoints.core.db import raw_connection
 from carbonpoints.core.errors import Busy
 from carbonpoints.ledger.adjusting import MovedAward
-from carbonpoints.ledger.decisions import find_decisions
+from carbonpoints.ledger.decisions import find_decisions, find_restatements
 from carbonpoints.ledger.flows import FROZEN, MERGED, OPEN, Book
 from carbonpoints.ledger.loading import AwardHistory, load_pending, read_histories
+from carbonpoints.ledger.lots import Award
 from carbonpoints.ledger.queries import (
     KnownEvent,
     StoredDecision,
@@ -26,6 +27,7 @@ from carbonpoints.ledger.queries import (
     has_incoming_transfer,
     read_head,
 )
+from carbonpoints.ledger.restating import Restatement
 from carbonpoints.rules.catalogue import PinnedRule, read_pin
 
 ADJUSTMENTS = """
@@ -47,8 +49,35 @@ class Original:
     history: AwardHistory
     adjustment_seq: int
     """The adjustment that an appeal about it led to, or 0."""
+    restatements: Sequence[Restatement] = ()
+    """What was posted for it since, in order."""
     moved: tuple[MovedAward, ...] = ()
-    """What it and its adjustment earned, where that is in another account, or was in one and came back pending."""
+    """What its awards earned, where that is in another account, or was in one and came back pending."""
+
+    @property
+    def award_seqs(self) -> list[int]:
+        """Whatever credited something for it: the decision itself, an adjustment, restatements."""
+        return _award_seqs(self.decision, self.adjustment_seq, self.restatements)
+
+    def award(self, book: Book, award_seq: int) -> Award:
+        """Return where the credits of one of its awards are; its reduction, as it stands, is the decision's."""
+        return _standing(self.history.award(book, award_seq), self.decision, self.restatements)
+
+
+def _award_seqs(
+    decision: StoredDecision, adjustment_seq: int, restatements: Sequence[Restatement]
+) -> list[int]:
+    paying = [each.account_seq for each in restatements if each.paid_millicredits]
+    return [seq for seq in (decision.account_seq, adjustment_seq, *paying) if seq]
+
+
+def _standing(award: Award, decision: StoredDecision, restatements: Sequence[Restatement]) -> Award:
+    if not restatements:
+        return award
+    if award.award_seq == decision.account_seq:
+        return replace(award, reduction_mg=restatements[-1].reduction_mg)
+    is_restatement = any(award.award_seq == each.account_seq for each in restatements)
+    return replace(award, reduction_mg=0) if is_restatement else award
 
 
 def read_originals(
@@ -72,26 +101,30 @@ def read_originals(
     if not decisions:
         return {}
     adjustments = _adjustments(session, list(decisions))
+    restated = find_restatements(
+        session, [(each.account_id, each.account_seq) for each in decisions.values()]
+    )
     awards: dict[int, list[int]] = {}
     for key, decision in decisions.items():
-        awards.setdefault(key[0], []).extend(
-            seq for seq in (decision.account_seq, adjustments.get(key, 0)) if seq
-        )
+        restatements = restated.get((key[0], decision.account_seq), ())
+        seqs = _award_seqs(decision, adjustments.get(key, 0), restatements)
+        awards.setdefault(key[0], []).extend(seqs)
     load_pending(session, [books[each] for each in {wanted[key] for key in decisions} if each in books])
     histories = read_histories(session, awards)
     inputs = read_payloads(session, [(each.account_id, each.account_seq) for each in decisions.values()])
-    pins = {each.pin_id: read_pin(session, each.pin_id) for each in decisions.values() if each.pin_id}
     originals = {}
     for key, decision in decisions.items():
-        pinned = pins.get(decision.pin_id) if decision.pin_id else None
+        restatements = restated.get((key[0], decision.account_seq), ())
+        pin_id = restatements[-1].pin_id if restatements else decision.pin_id
+        pinned = read_pin(session, pin_id) if pin_id else None
         event = as_candidate(delivery, decision, pinned, inputs.get((key[0], decision.account_seq)))
-        seqs = [seq for seq in (decision.account_seq, adjustments.get(key, 0)) if seq]
-        moved: tuple[MovedAward, ...] = ()
+        original = Original(decision, event, histories[key[0]], adjustments.get(key, 0), restatements)
+        originals[key[1]] = original
         if wanted[key] != key[0]:
             _refuse_moving(session, key[0], wanted[key])
         if wanted[key] != key[0] or _came_back(books[key[0]], histories[key[0]], decision.account_seq):
-            moved = tuple(_moved(session, histories[key[0]], key[0], seq) for seq in seqs)
-        originals[key[1]] = Original(decision, event, histories[key[0]], adjustments.get(key, 0), moved)
+            moved = tuple(_moved(session, original, seq) for seq in original.award_seqs)
+            originals[key[1]] = replace(original, moved=moved)
     return originals
 
 
@@ -143,9 +176,10 @@ def _came_back(book: Book, history: AwardHistory, award_seq: int) -> bool:
     return history.granted_millicredits(award_seq) > standing
 
 
-def _moved(session: Session, history: AwardHistory, home_id: int, award_seq: int) -> MovedAward:
+def _moved(session: Session, original: Original, award_seq: int) -> MovedAward:
     """Return what an award of a merged account had left when it went into the other one."""
-    award = history.award_of(award_seq)
+    award = _standing(original.history.award_of(award_seq), original.decision, original.restatements)
     gone = sum(part.gone for part in award.parts)
-    granted = history.granted_millicredits(award_seq)
-    return MovedAward(granted - gone, award.reduction_mg, award_expiry(session, home_id, award_seq))
+    granted = original.history.granted_millicredits(award_seq)
+    expires_on = award_expiry(session, original.decision.account_id, award_seq)
+    return MovedAward(granted - gone, award.reduction_mg, expires_on)

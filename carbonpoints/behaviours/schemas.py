@@ -182,6 +182,22 @@ class EventAppealSchema(Schema):
     reduction_mg = fields.Integer(required=True)
 
 
+class EventRestatementSchema(Schema):
+    """What an event comes to since its period was judged again, and why."""
+
+    code = fields.String(required=True)
+    booked_at = fields.AwareDateTime(required=True, format="iso")
+    reduction_mg = fields.Integer(
+        required=True, metadata={"description": "What it comes to, not what was added."}
+    )
+    amount_millicredits = fields.Integer(
+        required=True, metadata={"description": "What it comes to, not what was added."}
+    )
+    paid_millicredits = fields.Integer(required=True)
+    explanation_en = fields.String(required=True)
+    explanation_zh = fields.String(required=True)
+
+
 class EventSchema(Schema):
     """One decided event and why it came out as it did."""
 
@@ -194,6 +210,11 @@ class EventSchema(Schema):
     amount_millicredits = fields.Integer(required=True)
     taken_back = fields.Nested(TakenBackSchema, required=True, allow_none=True)
     appeal = fields.Nested(EventAppealSchema, required=True, allow_none=True)
+    restatements = fields.List(
+        fields.Nested(EventRestatementSchema),
+        required=True,
+        metadata={"description": "In order; all other fields say what was decided at first."},
+    )
     occurred_at = fields.AwareDateTime(required=True, format="iso")
     received_at = fields.AwareDateTime(required=True, format="iso")
     booked_at = fields.AwareDateTime(required=True, format="iso")

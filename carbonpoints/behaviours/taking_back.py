@@ -13,7 +13,7 @@ from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.ledger.adjusting import reverse_moved
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.flows import OPEN, Book, Moment, reverse
-from carbonpoints.rules.returning import counted_mg, give_back
+from carbonpoints.rules.returning import Counted, counted_mg, give_back
 from carbonpoints.rules.usage import UsageBook
 
 CORRECTED = "corrected"
@@ -60,7 +60,8 @@ def refuse_correction(
 def return_usage(usage: dict[int, UsageBook], secret: bytes, original: Original) -> None:
     """Give what an event used of its caps and counters back to its own periods, for the events that come after."""
     decision, event = original.decision, original.candidate
-    if not (decision.amount_millicredits or decision.reduction_mg) or event.compiled is None:
+    counted = _counted(original)
+    if counted is None or event.compiled is None:
         return
     book = usage.get(decision.account_id)
     if book is None:
@@ -70,14 +71,25 @@ def return_usage(usage: dict[int, UsageBook], secret: bytes, original: Original)
         event.assessment.values if event.assessment is not None else None,
         book,
         decision.local_date,
-        granted_mg=counted_mg(
-            event.compiled.rule,
-            decision.reduction_mg,
-            decision.trace,
-            event.assessment.estimate_mg if event.assessment is not None else 0,
-        ),
-        amount_millicredits=decision.amount_millicredits,
-        bonuses=(decision.trace or {}).get("boosts", {}),
+        counted,
+    )
+
+
+def _counted(original: Original) -> Counted | None:
+    """Return what an event counts for, as it stands; None where it gives nothing."""
+    decision, event = original.decision, original.candidate
+    if original.restatements:
+        standing = original.restatements[-1]
+        if not (standing.amount_millicredits or standing.reduction_mg):
+            return None
+        return Counted(standing.granted_mg, standing.amount_millicredits, standing.bonuses)
+    if event.compiled is None or not (decision.amount_millicredits or decision.reduction_mg):
+        return None
+    estimate_mg = event.assessment.estimate_mg if event.assessment is not None else 0
+    return Counted(
+        counted_mg(event.compiled.rule, decision.reduction_mg, decision.trace, estimate_mg),
+        decision.amount_millicredits,
+        (decision.trace or {}).get("boosts", {}),
     )
 
 
@@ -90,15 +102,14 @@ def take_back(
     trace: Mapping[str, Any],
     **about: Any,
 ) -> int:
-    """Take back what an event earned, and what an adjustment gave for it; returns the reversal's number.
+    """Take back what an event earned, and what an adjustment or restatements gave for it; returns the reversal's number.
 
-    `about` is the event that reverses, `trace` its reason; an adjustment's reversal is a decision of its own.
+    `about` is the event that reverses, `trace` its reason; the reversal of what was given beside is a decision of its own.
     """
     decision = original.decision
-    seqs = [seq for seq in (decision.account_seq, original.adjustment_seq) if seq]
     named = {"event_seq": decision.account_seq, **trace}
     taken = []
-    for place, seq in enumerate(seqs):
+    for place, seq in enumerate(original.award_seqs):
         details: dict[str, Any] = about if place == 0 else {"disposition": Disposition.REVERSED}
         if original.moved:
             is_here = decision.account_id == book.account_id
@@ -119,7 +130,7 @@ def take_back(
             reverse(
                 book,
                 moment,
-                award=original.history.award(book, seq),
+                award=original.award(book, seq),
                 clawback_limit_millicredits=clawback_limit_millicredits,
                 trace=named,
                 **details,

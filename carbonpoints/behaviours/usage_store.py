@@ -68,9 +68,9 @@ def load_ranges(session: Session, ranges: Ranges) -> dict[int, UsageBook]:
     return books
 
 
-def ranges_of(account_id: int, rules: Iterable[CompiledRule], day: date) -> Ranges:
-    """Return the periods of one account that rules look at for an act on a day."""
-    return _merged((account_id, _reach(compiled.looks_at, day, day)) for compiled in rules)
+def ranges_of(acts: Iterable[tuple[int, CompiledRule, date]]) -> Ranges:
+    """Return the periods that rules look at for acts: account, rule and local date of each."""
+    return _merged((account_id, _reach(compiled.looks_at, day, day)) for account_id, compiled, day in acts)
 
 
 def _ranges(candidates: Sequence[Candidate]) -> Ranges:

@@ -10,6 +10,7 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.access import own_account_id, reading_account
+from carbonpoints.approvals.versions import read_versions
 from carbonpoints.behaviours.appeals import appeal_id_of
 from carbonpoints.behaviours.delivering import EVENT_PREFIX, Delivered, DeliveredItem
 from carbonpoints.behaviours.dispositions import Disposition
@@ -32,6 +33,7 @@ from carbonpoints.core.programmes import programme_of
 from carbonpoints.core.roles import HOLDERS, Role
 from carbonpoints.core.sentences import CAVEAT, Sentence
 from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.decisions import find_restatements
 from carbonpoints.ledger.queries import Balances, StoredDecision, award_expiry, read_decision
 from carbonpoints.rules.catalogue import PinnedRule, read_pin
 from carbonpoints.rules.reading import as_content
@@ -100,7 +102,32 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
             _APPEAL, {"account_id": number.account_id, "event_hash": decision.event_hash}
         )
         appealed = appeal.one_or_none()
-    return {**event_view(decision, explanation, taken), "appeal": _appeal_view(number.account_id, appealed)}
+        restatements = _restatements_of(session, decision)
+    return {
+        **event_view(decision, explanation, taken),
+        "appeal": _appeal_view(number.account_id, appealed),
+        "restatements": restatements,
+    }
+
+
+def _restatements_of(session: Session, decision: StoredDecision) -> list[dict[str, Any]]:
+    """Return what an event was restated to, and why, in order."""
+    key = (decision.account_id, decision.account_seq)
+    found = find_restatements(session, [key]).get(key, [])
+    versions = read_versions(session, [each.version_id for each in found])
+    return [
+        {
+            "code": versions[each.version_id].code,
+            "booked_at": each.booked_at,
+            "reduction_mg": each.reduction_mg,
+            "amount_millicredits": each.amount_millicredits,
+            "paid_millicredits": each.paid_millicredits,
+            **{
+                name: versions[each.version_id].content[name] for name in ("explanation_en", "explanation_zh")
+            },
+        }
+        for each in found
+    ]
 
 
 _APPEAL = text("""

@@ -106,6 +106,8 @@ class DecisionKind(IntEnum):
     REFUND = 13
     CLOSING = 14
     ADJUSTMENT = 15
+    RESTATEMENT = 16
+    """An award of a past period judged again: what it comes to beside what was decided."""
 
 
 MOVEMENTS: frozenset[tuple[Flow, Unit, Kind, Kind]] = frozenset(

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.queries import StoredDecision
+from carbonpoints.ledger.restating import Restatement
 
 NEWEST = """
 SELECT DISTINCT ON (d.account_id, d.event_hash) d.*
@@ -20,6 +21,13 @@ ORDER BY d.account_id, d.event_hash, d.revision DESC
 REVERSAL = (
     "SELECT * FROM decision WHERE account_id = %s AND kind = %s AND (trace -> 'award_seq')::bigint = %s"
 )
+
+RESTATEMENTS = """
+SELECT d.account_id, d.account_seq, d.booked_at, d.pin_id, d.amount_millicredits, d.trace
+FROM unnest(%s::bigint[], %s::bigint[]) AS asked (account_id, event_seq)
+JOIN decision d ON d.account_id = asked.account_id AND d.kind = %s AND (d.trace -> 'event_seq')::bigint = asked.event_seq
+ORDER BY d.account_id, d.account_seq
+"""
 
 
 def find_decisions(
@@ -36,3 +44,18 @@ def find_reversal(session: Session, account_id: int, award_seq: int) -> StoredDe
     """Return the decision that took an award back; None where none did in this account."""
     with raw_connection(session).cursor(row_factory=class_row(StoredDecision)) as cursor:
         return cursor.execute(REVERSAL, (account_id, int(DecisionKind.REVERSAL), award_seq)).fetchone()
+
+
+def find_restatements(
+    session: Session, pairs: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], list[Restatement]]:
+    """Return what restatements posted for events, by account and number of the event, in order."""
+    if not pairs:
+        return {}
+    account_ids, event_seqs = zip(*pairs, strict=True)
+    found: dict[tuple[int, int], list[Restatement]] = {}
+    parameters = (list(account_ids), list(event_seqs), int(DecisionKind.RESTATEMENT))
+    for account_id, *row in raw_connection(session).execute(RESTATEMENTS, parameters):
+        restatement = Restatement.of(*row)
+        found.setdefault((account_id, restatement.event_seq), []).append(restatement)
+    return found

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger.book import AVAILABLE, CREDIT, HELD, PENDING
 from carbonpoints.ledger.chart import DecisionKind
+from carbonpoints.ledger.restating import Restatement
 
 EVENTS = f"""
 SELECT account_id, account_seq, pin_id, disposition, local_date, occurred_at, reduction_mg, amount_millicredits,
@@ -69,13 +70,36 @@ WHERE kind = {DecisionKind.REVERSAL:d} AND account_id BETWEEN %(first_account_id
     AND trace ? 'event_seq' AND NOT trace ? 'home_id'
 ORDER BY account_id, account_seq
 """  # noqa: S608 - composed of constants of this module
-OPENED = "SELECT account_id, opened_at FROM account WHERE account_id BETWEEN %s AND %s"
+RESTATED = f"""
+SELECT account_id, account_seq, booked_at, pin_id, amount_millicredits, trace FROM decision
+WHERE kind = {DecisionKind.RESTATEMENT:d} AND account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
+    AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s
+ORDER BY account_id, account_seq
+"""  # noqa: S608 - composed of constants of this module
+ADJUSTED = f"""
+SELECT account_id, (trace ->> 'event_seq')::bigint, reduction_mg, amount_millicredits FROM decision
+WHERE kind = {DecisionKind.ADJUSTMENT:d} AND account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
+    AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s AND trace ? 'event_seq'
+"""  # noqa: S608 - composed of constants of this module
+BETWEEN = """
+SELECT account_id FROM account WHERE programme_id = %s AND account_id BETWEEN %s AND %s ORDER BY account_id
+"""
+ACCOUNTS = "SELECT account_id, opened_at, status FROM account WHERE account_id BETWEEN %s AND %s"
 
 
-def opened_at(session: Session, first_account_id: int, last_account_id: int) -> dict[int, datetime]:
-    """Return when each account of a range was opened."""
-    rows = raw_connection(session).execute(OPENED, (first_account_id, last_account_id))
-    return dict(rows.fetchall())
+def accounts_between(
+    session: Session, programme_id: int, first_account_id: int, last_account_id: int
+) -> list[int]:
+    """Return the accounts of a programme in a range, by number."""
+    rows = raw_connection(session).execute(BETWEEN, (programme_id, first_account_id, last_account_id))
+    return [account_id for (account_id,) in rows]
+
+
+def read_accounts(
+    session: Session, first_account_id: int, last_account_id: int
+) -> list[tuple[int, datetime, str]]:
+    """Return of each account of a range when it was opened, and its status."""
+    return raw_connection(session).execute(ACCOUNTS, (first_account_id, last_account_id)).fetchall()
 
 
 def taken_back(session: Session, extent: Mapping[str, object]) -> dict[int, list[tuple[int, int]]]:
@@ -87,6 +111,20 @@ def taken_back(session: Session, extent: Mapping[str, object]) -> dict[int, list
     for account_id, account_seq, event_seq in raw_connection(session).execute(TAKEN_BACK, extent):
         found.setdefault(account_id, []).append((account_seq, event_seq))
     return found
+
+
+def restated(session: Session, extent: Mapping[str, object]) -> dict[int, list[Restatement]]:
+    """Return what restatements posted, by account and in order; `extent` as of `taken_back`."""
+    found: dict[int, list[Restatement]] = {}
+    for account_id, *row in raw_connection(session).execute(RESTATED, extent):
+        found.setdefault(account_id, []).append(Restatement.of(*row))
+    return found
+
+
+def adjusted(session: Session, extent: Mapping[str, object]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return what adjustments gave for events: mg and millicredits by account and event; `extent` as of `taken_back`."""
+    rows = raw_connection(session).execute(ADJUSTED, extent)
+    return {(account_id, event_seq): (mg, millicredits) for account_id, event_seq, mg, millicredits in rows}
 
 
 def partition_accounts(

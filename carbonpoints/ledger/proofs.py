@@ -252,7 +252,7 @@ TIMES = Proof(
 )
 AWARDS = Proof(
     "awards",
-    "every event's award, and every adjustment, is what its entries credited and quantified",
+    "every award, adjustment and restatement is what its entries credited and quantified",
     "decision",
     """
     WITH awarded AS (
@@ -262,14 +262,33 @@ AWARDS = Proof(
         FROM entry WHERE flow IN (%(flow_earn)s, %(flow_earn_pending)s, %(flow_quantify)s, %(flow_adjust)s)
         GROUP BY account_id, cause_seq
     )
-    SELECT account_id, CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s)
+    SELECT account_id, CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s, %(decision_restatement)s)
         THEN format('event %%s: decided %%s and %%s mg, entries %%s and %%s mg', account_seq,
             d.amount_millicredits, d.reduction_mg, coalesce(a.amount, 0), coalesce(a.reduction, 0))
         ELSE format('decision %%s is no event and has an award', account_seq) END
     FROM decision d FULL JOIN awarded a USING (account_id, account_seq)
-    WHERE CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s)
+    WHERE CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s, %(decision_restatement)s)
         THEN d.amount_millicredits <> coalesce(a.amount, 0) OR d.reduction_mg <> coalesce(a.reduction, 0)
         ELSE a.amount IS NOT NULL END
+    """,
+)
+RESTATEMENTS = Proof(
+    "restatements",
+    "every restatement moved what its award comes to beyond what it came to before",
+    "decision",
+    """
+    SELECT account_id, format('restatement %%s: %%s to %%s, entries %%s mg and %%s credits', account_seq,
+        trace -> 'before', trace -> 'after', m.reduction_mg, amount_millicredits)
+    FROM decision d CROSS JOIN LATERAL (
+        SELECT coalesce(sum(CASE flow WHEN %(flow_quantify)s THEN amount ELSE -amount END), 0) AS reduction_mg
+        FROM entry e WHERE e.account_id = d.account_id AND e.cause_seq = d.account_seq
+            AND e.account_seq BETWEEN d.account_seq + 1 AND d.account_seq + 4
+            AND flow IN (%(flow_quantify)s, %(flow_reverse_reduction)s)
+    ) AS m
+    WHERE kind = %(decision_restatement)s AND (
+        (trace -> 'before' ->> 0)::bigint + m.reduction_mg <> (trace -> 'after' ->> 0)::bigint
+        OR (trace -> 'before' ->> 1)::bigint + amount_millicredits <> (trace -> 'after' ->> 1)::bigint
+    )
     """,
 )
 SNAPSHOTS = Proof(
@@ -357,6 +376,7 @@ PROOFS = (
     NEVER_NEGATIVE,
     LOTS,
     AWARDS,
+    RESTATEMENTS,
     HOUSE,
     HOLDS,
     REFUNDS,

@@ -158,11 +158,11 @@ def catalogue_marked(session: Session, programme_id: int, mark: VersionMark) -> 
     combinations = {
         entry.pin_hash: entry for timeline in timelines.values() for entry in timeline.entries if entry
     }
-    pins = _pin_ids(session, combinations)
+    pins = stored_pins(session, combinations)
     missing = [combination for pin_hash, combination in combinations.items() if pin_hash not in pins]
     if missing:
         _write_pins(session, missing)
-        pins = _pin_ids(session, combinations)
+        pins = stored_pins(session, combinations)
     catalogue = _catalogue(programme_id, held, timelines, pins)
     if not missing:
         # Pins that this transaction wrote may still be rolled back: the next one keeps the catalogue.
@@ -304,7 +304,8 @@ def _pinned(pin_id: int, combination: Combination) -> PinnedRule:
     )
 
 
-def _pin_ids(session: Session, pin_hashes: Collection[bytes]) -> dict[bytes, int]:
+def stored_pins(session: Session, pin_hashes: Collection[bytes]) -> dict[bytes, int]:
+    """Return the numbers of pins by their hashes; one that nothing was ever held by is absent."""
     rows = session.execute(select(RulePin.pin_hash, RulePin.pin_id).where(RulePin.pin_hash.in_(pin_hashes)))
     return {row.pin_hash: row.pin_id for row in rows}
 

@@ -38,6 +38,7 @@ from carbonpoints.rules.services import import_shipped, seed_programme
 from carbonpoints.rules.shipped import load_shipped
 from carbonpoints.rules.submissions import Located, Submission
 from tests.architecture.calls import CALLS, FOREIGNER, OWNER, PATHS, SOURCE, STRANGER, feed_change
+from tests.restating.scenes import put_in_force_at_once, restatement
 from tests.rules.term_files import terms
 
 NOW = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
@@ -176,6 +177,7 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         import_shipped(
             programme_id=home, submission=Submission(shared_caps=shared_caps, campaigns=campaigns), **PERSONS
         )
+        put_in_force_at_once(home, restatement())
         with transaction() as opened:
             abroad = create_bank_and_programme(
                 opened,

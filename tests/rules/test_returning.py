@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 
-from carbonpoints.rules.returning import give_back
+from carbonpoints.rules.returning import Counted, count_award, give_back
 from carbonpoints.rules.usage import UsageBook
 from tests.rules.engine_world import DAY, cap, compiled, condition, counter, pays
 
@@ -53,9 +53,7 @@ def test_it_is_as_if_the_award_had_never_been(purpose: str, km: str) -> None:
         values,
         usage,
         DAY,
-        granted_mg=granted_mg,
-        amount_millicredits=outcome.amount_millicredits,
-        bonuses={},
+        Counted(granted_mg, outcome.amount_millicredits, {}),
     )
     after = {
         key: (row.awards, row.reduction_mg, row.amount_millicredits, row.tallies)
@@ -74,9 +72,19 @@ def test_without_the_values_the_tallies_stay() -> None:
     rule, usage = compiled(counters=COUNTED, eligibility=SEEN, caps=CAPS), UsageBook(secret=b"secret")
     values = rule.values({"km": "1", "payee": "A", "fare": "2"})
     outcome = rule.settle(rule.assess(values), usage, DAY)
-    give_back(
-        rule, None, usage, DAY, granted_mg=26_900, amount_millicredits=outcome.amount_millicredits, bonuses={}
-    )
+    give_back(rule, None, usage, DAY, Counted(26_900, outcome.amount_millicredits, {}))
     for row in usage.rows.values():
         assert (row.awards, row.reduction_mg, row.amount_millicredits) == (0, 0, 0)
     assert sum(len(of) for row in usage.rows.values() for of in row.tallies.values()) == 3
+
+
+def test_counting_it_elsewhere_is_as_if_it_had_been_settled_here() -> None:
+    rule = compiled(counters=COUNTED, eligibility=SEEN, caps=CAPS, credits=pays("0.5", 3))
+    settled, counted = UsageBook(secret=b"secret"), UsageBook(secret=b"secret")
+    for payee in ("A", "B"):
+        values = rule.values({"km": "1.3", "payee": payee, "fare": "1.25"})
+        outcome = rule.settle(rule.assess(values), settled, DAY)
+        award = Counted(outcome.reduction_mg, outcome.amount_millicredits, {})
+        count_award(rule, values, counted, DAY, award)
+    assert counted.rows == settled.rows
+    assert counted.touched == settled.touched

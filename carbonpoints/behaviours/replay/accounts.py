@@ -4,7 +4,9 @@ Every account has its usage in memory only. What was decided for reasons outside
 account, a claim of another event, too late) is taken as it was recorded (M16); so is an event whose inputs were erased
 (M15), and whatever lies outside the period: it only tells what had been used.
 
-What a reversal or a correction took back is given back at its own number in the journal.
+What a reversal or a correction took back is given back at its own number in the journal, and what a restatement posted
+counts from its own number on. Such a result stands as it was posted, unless a draft judges the event. Events that are to
+be restated again are replayed by what judged them last instead (`rerun`), as if that had been so from the beginning.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from typing import Any, NamedTuple
 
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.replay.judges import Judge
+from carbonpoints.ledger.restating import Restatement
 from carbonpoints.rules.budgets import recorded
 from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.draws import no_budget
 from carbonpoints.rules.engine import Assessment, CompiledRule, Outcome
-from carbonpoints.rules.returning import counted_mg, give_back
-from carbonpoints.rules.usage import UsageBook, usage_keys
+from carbonpoints.rules.returning import Counted, count_award, counted_mg, give_back
+from carbonpoints.rules.usage import UsageBook
 
 JUDGED_BY_RULES = frozenset(
     int(disposition)
@@ -63,17 +66,23 @@ class Facts:
     """The local date on which each was opened, which campaigns may ask for."""
     taken_back: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
     """What was reversed or corrected: the reversal's number and the event's, in order."""
+    restated: Mapping[int, Sequence[Restatement]] = field(default_factory=dict)
+    """What restatements posted, in order."""
+    adjusted: Mapping[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    """What two persons gave for an event beside: mg and millicredits by account and event."""
+    statuses: Mapping[int, str] = field(default_factory=dict)
+    """Whether each is open, frozen, closed or merged today."""
 
 
 class _Noted(NamedTuple):
-    """What an event used, for the reversal that gives it back."""
+    """An event that something happens to later, and what it counted for: None where it gave nothing."""
 
-    compiled: CompiledRule
+    event: PastEvent
+    compiled: CompiledRule | None
     values: Mapping[str, object] | None
-    day: date
-    granted_mg: int
-    amount_millicredits: int
-    bonuses: Mapping[str, int]
+    counted: Counted | None
+    is_drafted: bool
+    """Whether a draft judged it: what was posted for it since has no meaning then."""
 
 
 class Handling(IntEnum):
@@ -108,24 +117,59 @@ def replay(
     *,
     secret: bytes,
     facts: Facts,
+    rerun: bool = False,
 ) -> Iterator[Replayed]:
     """Yield the events of a period with what they would give, in the order of accounts and their numbers.
 
     `events` come in that order, and reach as far as `reach_of` says. Those with a pin that has no judge are another
-    programme's. `secret` keys the pseudonyms of parties, in memory only.
+    programme's. `secret` keys the pseudonyms of parties, in memory only. With `rerun`, events that were restated are
+    replayed as what they were restated to.
     """
-    account = _Account(0, first_day, last_day, secret, ())
+    account = _Account(0, first_day, last_day, secret, judges)
     for event in events:
         judge = judges.get(event.pin_id)
         if judge is None:
             continue
         if event.account_id != account.account_id:
-            taken_back = facts.taken_back.get(event.account_id, ())
-            account = _Account(event.account_id, first_day, last_day, secret, taken_back)
-            account.usage.opened_on = facts.opened_on.get(event.account_id)
-        replayed = account.take(event, judge)
+            account = _Account(event.account_id, first_day, last_day, secret, judges)
+            account.know(facts, rerun=rerun)
+        restatement = account.restated.get(event.account_seq) if account.restated else None
+        if restatement is None:
+            replayed = account.take(event, judge)
+        elif rerun:
+            replayed = account.take(_as_restated(event, restatement), judges[restatement.pin_id])
+        else:
+            replayed = account.take(event, judge)
+            if replayed is not None:
+                replayed = _standing(replayed, judge, restatement)
         if replayed is not None:
             yield replayed
+
+
+def _as_restated(event: PastEvent, restatement: Restatement) -> PastEvent:
+    """Return an event as if its restatement had been its decision."""
+    trace = {
+        **(event.trace or {}),
+        "boosts": restatement.bonuses,
+        "granted_mg": restatement.granted_mg,
+    }
+    return event._replace(
+        pin_id=restatement.pin_id,
+        reduction_mg=restatement.reduction_mg,
+        amount_millicredits=restatement.amount_millicredits,
+        trace=trace,
+    )
+
+
+def _standing(replayed: Replayed, judge: Judge, restatement: Restatement) -> Replayed:
+    """Return an event beside what it comes to today, which is also what it would give unless a draft judged it."""
+    event, handling, pinned, outcome = replayed
+    event = event._replace(
+        reduction_mg=restatement.reduction_mg, amount_millicredits=restatement.amount_millicredits
+    )
+    if handling is not _JUDGED or judge.course.at(event.occurred_at) is None:
+        outcome = Outcome(None, event.reduction_mg, event.amount_millicredits, None, None)
+    return Replayed(event, handling, pinned, outcome)
 
 
 class _Account:
@@ -137,22 +181,44 @@ class _Account:
         first_day: date,
         last_day: date,
         secret: bytes,
-        taken_back: Sequence[tuple[int, int]],
+        judges: Mapping[int, Judge],
     ) -> None:
         self.account_id = account_id
         self._first_day = first_day
         self._last_day = last_day
+        self._judges = judges
         self.usage = UsageBook(secret=secret)
         self._after: list[tuple[PastEvent, Judge]] = []
         """Awards from after the period on, which matter only where an event of the period was booked still later."""
-        self._taken_back = deque(taken_back)
-        self._noted: dict[int, _Noted | None] = dict.fromkeys(event_seq for _, event_seq in taken_back)
-        """What is to be given back yet, by the number of its event."""
+        self.restated: dict[int, Restatement] = {}
+        """What events come to by their latest restatement, by number."""
+        self._changes: deque[tuple[int, int, Restatement | None]] = deque()
+        """What happens to events later, in order: at which number, to which event; taken back unless restated."""
+        self._noted: dict[int, _Noted | None] = {}
+        """What something happens to yet, by the number of its event."""
+
+    def know(self, facts: Facts, *, rerun: bool) -> None:
+        """Take over what is to be known of this account."""
+        self.usage.opened_on = facts.opened_on.get(self.account_id)
+        changes: list[tuple[int, int, Restatement | None]] = [
+            (seq, event_seq, None) for seq, event_seq in facts.taken_back.get(self.account_id, ())
+        ]
+        restatements = facts.restated.get(self.account_id, ())
+        self.restated = {each.event_seq: each for each in restatements}
+        if restatements and not rerun:
+            changes += [(each.account_seq, each.event_seq, each) for each in restatements]
+            changes.sort(key=lambda change: change[0])
+        self._changes.extend(changes)
+        self._noted = dict.fromkeys(event_seq for _, event_seq, _ in changes)
 
     def take(self, event: PastEvent, judge: Judge) -> Replayed | None:
         """Replay the next event; None where it lies outside the period."""
-        while self._taken_back and self._taken_back[0][0] < event.account_seq:
-            self._give_back(self._taken_back.popleft()[1])
+        while self._changes and self._changes[0][0] < event.account_seq:
+            _, event_seq, restatement = self._changes.popleft()
+            if restatement is None:
+                self._give_back(event_seq)
+            else:
+                self._restate(event_seq, restatement)
         day = event.local_date
         if not self._first_day <= day <= self._last_day:
             if judge.is_replayed and (event.amount_millicredits or event.reduction_mg):
@@ -165,14 +231,17 @@ class _Account:
             return _as_recorded(event, judge, Handling.UNTOUCHED)
         if event.disposition not in JUDGED_BY_RULES:
             return _as_recorded(event, judge, Handling.KEPT)
-        if self._after:
-            for passed in self._after:
-                self._remember(*passed)
-            self._after.clear()
+        self._remember_those_after()
         return self._judge(event, judge)
 
+    def _remember_those_after(self) -> None:
+        for passed in self._after:
+            self._remember(*passed)
+        self._after.clear()
+
     def _judge(self, event: PastEvent, judge: Judge) -> Replayed:
-        pinned = judge.course.at(event.occurred_at) or judge.recorded
+        drafted = judge.course.at(event.occurred_at)
+        pinned = drafted or judge.recorded
         compiled = pinned.compiled
         if event.data is None and judge.reads_inputs:
             if compiled is not None:
@@ -181,48 +250,59 @@ class _Account:
         if compiled is None:
             problem = pinned.problem or "no_rule_in_force"
             return Replayed(event, _JUDGED, pinned, Outcome(problem, 0, 0, None, {"reason": problem}))
-        return Replayed(event, _JUDGED, pinned, self._settle(event, compiled))
+        return Replayed(event, _JUDGED, pinned, self._settle(event, compiled, is_drafted=drafted is not None))
 
-    def _settle(self, event: PastEvent, compiled: CompiledRule) -> Outcome:
+    def _settle(self, event: PastEvent, compiled: CompiledRule, *, is_drafted: bool = False) -> Outcome:
         """Judge an event; what budgets said to it is an input (M16)."""
         draw = no_budget if event.trace is None else recorded(event.trace)
-        assessment = _assess(compiled, event)
+        assessment = assess(compiled, event)
         outcome = compiled.settle(assessment, self.usage, event.local_date, draw)
         if event.account_seq in self._noted:
-            self._keep(event, compiled, assessment, outcome)
+            self._keep(event, compiled, assessment, outcome, is_drafted=is_drafted)
         return outcome
 
     def _keep(
-        self, event: PastEvent, compiled: CompiledRule, assessment: Assessment, outcome: Outcome
+        self,
+        event: PastEvent,
+        compiled: CompiledRule,
+        assessment: Assessment,
+        outcome: Outcome,
+        *,
+        is_drafted: bool,
     ) -> None:
-        """Remember what an event that is taken back later has used."""
-        if not (outcome.amount_millicredits or outcome.reduction_mg):
-            return
-        trace: Mapping[str, Any] = outcome.trace or {}
-        self._noted[event.account_seq] = _Noted(
-            compiled,
-            assessment.values,
-            event.local_date,
-            counted_mg(compiled.rule, outcome.reduction_mg, trace, assessment.estimate_mg),
-            outcome.amount_millicredits,
-            trace.get("boosts", {}),
-        )
+        """Remember what an event used that something happens to later."""
+        counted = None
+        if outcome.amount_millicredits or outcome.reduction_mg:
+            trace: Mapping[str, Any] = outcome.trace or {}
+            counted = Counted(
+                counted_mg(compiled.rule, outcome.reduction_mg, trace, assessment.estimate_mg),
+                outcome.amount_millicredits,
+                trace.get("boosts", {}),
+            )
+        self._noted[event.account_seq] = _Noted(event, compiled, assessment.values, counted, is_drafted)
 
     def _give_back(self, event_seq: int) -> None:
         """Give back what an event has used: it was reversed or corrected at this place of the journal."""
         self._after = [passed for passed in self._after if passed[0].account_seq != event_seq]
         noted = self._noted.pop(event_seq, None)
-        if noted is not None:
-            compiled, values, day, granted_mg, amount_millicredits, bonuses = noted
-            give_back(
-                compiled,
-                values,
-                self.usage,
-                day,
-                granted_mg=granted_mg,
-                amount_millicredits=amount_millicredits,
-                bonuses=bonuses,
-            )
+        if noted is not None and noted.compiled is not None and noted.counted is not None:
+            give_back(noted.compiled, noted.values, self.usage, noted.event.local_date, noted.counted)
+
+    def _restate(self, event_seq: int, restatement: Restatement) -> None:
+        """Let an event count for what it was restated to, from this place of the journal on."""
+        if any(passed[0].account_seq == event_seq for passed in self._after):
+            self._remember_those_after()
+        noted = self._noted.get(event_seq)
+        if noted is None or noted.is_drafted:
+            return
+        self._give_back(event_seq)
+        event, compiled = noted.event, self._judges[restatement.pin_id].recorded.compiled
+        values = assess(compiled, event).values if compiled is not None and noted.values is not None else None
+        counted = None
+        if compiled is not None and (restatement.amount_millicredits or restatement.reduction_mg):
+            counted = Counted(restatement.granted_mg, restatement.amount_millicredits, restatement.bonuses)
+            count_award(compiled, values, self.usage, event.local_date, counted)
+        self._noted[event_seq] = _Noted(event, compiled, values, counted, is_drafted=False)
 
     def _remember(self, event: PastEvent, judge: Judge) -> None:
         """Note what an award outside the period used, by the rule that gave it."""
@@ -240,22 +320,10 @@ class _Account:
         if not (event.amount_millicredits or event.reduction_mg):
             return
         bonuses: Mapping[str, int] = (event.trace or {}).get("boosts", {})
+        counted = Counted(event.reduction_mg, event.amount_millicredits, bonuses)
         if event.account_seq in self._noted:
-            self._noted[event.account_seq] = _Noted(
-                compiled, None, event.local_date, event.reduction_mg, event.amount_millicredits, bonuses
-            )
-        keys = usage_keys(compiled.places, event.local_date)
-        for key in keys[: compiled.own_places]:
-            row = self.usage.change(key)
-            row.awards += 1
-            row.reduction_mg += event.reduction_mg
-            row.amount_millicredits += event.amount_millicredits - sum(bonuses.values())
-        for boost in compiled.boosts.ordered if compiled.boosts is not None else ():
-            bonus = bonuses.get(boost.definition.code, 0)
-            for place in boost.places if bonus else ():
-                row = self.usage.change(keys[place])
-                row.awards += 1
-                row.amount_millicredits += bonus
+            self._noted[event.account_seq] = _Noted(event, compiled, None, counted, is_drafted=False)
+        count_award(compiled, None, self.usage, event.local_date, counted)
 
 
 def _as_recorded(event: PastEvent, judge: Judge, handling: Handling) -> Replayed:
@@ -263,7 +331,8 @@ def _as_recorded(event: PastEvent, judge: Judge, handling: Handling) -> Replayed
     return Replayed(event, handling, judge.recorded, outcome)
 
 
-def _assess(compiled: CompiledRule, event: PastEvent) -> Assessment:
+def assess(compiled: CompiledRule, event: PastEvent) -> Assessment:
+    """Return what a rule says of an event's attributes; of one without inputs what it says of any."""
     return _assess_blank(compiled) if event.data is None else compiled.assess(compiled.values(event.data))
 
 

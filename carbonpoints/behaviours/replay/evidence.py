@@ -11,8 +11,8 @@ from carbonpoints.approvals.evidence import record_evidence
 from carbonpoints.approvals.lifecycle import OPEN
 from carbonpoints.approvals.requirements import EvidenceKind, Result
 from carbonpoints.approvals.steps import find_change
-from carbonpoints.behaviours.models import BacktestRun
 from carbonpoints.behaviours.replay.drafts import draft_content
+from carbonpoints.behaviours.replay.models import BacktestRun
 from carbonpoints.core import audit
 
 
@@ -22,7 +22,7 @@ def record_back_test(session: Session, run: BacktestRun) -> None:
     A change that was edited meanwhile gets none: what was tried is not what it says now.
     """
     assert run.report is not None  # noqa: S101 - it is done
-    result = result_of(run.report)
+    result = result_of(run.report, restates=run.restatement is not None)
     audit.record(
         session,
         action="backtest.done",
@@ -39,14 +39,28 @@ def record_back_test(session: Session, run: BacktestRun) -> None:
     if change.state not in OPEN:
         return
     draft = read_draft(session, change)
-    if draft_content(draft.proposed) == run.draft:
-        details = {"run_id": str(run.run_id), "report": run.report}
-        record_evidence(session, draft, EvidenceKind.BACK_TEST, result, details)
+    if draft_content(draft.proposed) != run.draft:
+        return
+    kind = EvidenceKind.BACK_TEST
+    if run.restatement is not None:
+        kind = EvidenceKind.RESTATEMENT
+        if run.restatement not in [item.content for item in draft.proposed]:
+            return
+    details = {"run_id": str(run.run_id), "report": run.report}
+    record_evidence(session, draft, kind, result, details)
 
 
-def result_of(report: dict[str, Any]) -> Result:
-    """Return what a report comes to: a warning where a budget would be passed, and then two persons answer for it."""
+def result_of(report: dict[str, Any], *, restates: bool = False) -> Result:
+    """Return what a report comes to: a warning where a budget would be passed, and then two persons answer for it.
+
+    A draft passes a budget where acts going on as in the period would; a restatement where what it pays at once does.
+    """
     if report["result"] == Result.NO_HISTORY_YET:
         return Result.NO_HISTORY_YET
-    passes = any(forecast["draft_last_day"] is not None for forecast in report["budget_forecasts"])
+    passes = any(
+        report["more_millicredits"] > forecast["left_millicredits"]
+        if restates
+        else forecast["draft_last_day"] is not None
+        for forecast in report["budget_forecasts"]
+    )
     return Result.WARNING if passes else Result.PASSED

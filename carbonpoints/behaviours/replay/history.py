@@ -96,8 +96,11 @@ def _decoded(rows: list[tuple[Any, ...]]) -> Iterator[PastEvent]:
 
 def read_facts(session: Session, extent: Extent, calendar: Calendar) -> Facts:
     """Return what replaying a range of accounts needs to know of them beside their events."""
-    opened = history.opened_at(session, extent.first_account_id, extent.last_account_id)
+    accounts = history.read_accounts(session, extent.first_account_id, extent.last_account_id)
     return Facts(
-        opened_on={account_id: calendar.local_date(instant) for account_id, instant in opened.items()},
+        opened_on={account_id: calendar.local_date(opened_at) for account_id, opened_at, _ in accounts},
         taken_back=history.taken_back(session, asdict(extent)),
+        restated=history.restated(session, asdict(extent)),
+        adjusted=history.adjusted(session, asdict(extent)),
+        statuses={account_id: status for account_id, _, status in accounts},
     )

@@ -33,9 +33,14 @@ class Judge:
     recorded_reads_inputs: bool
     """Whether what really judged them does."""
 
+    def judging(self) -> Iterator[PinnedRule]:
+        """Yield everything that may judge the events."""
+        yield self.recorded
+        yield from (each for each in self.course.entries if each is not None)
+
     def rules(self) -> Iterator[CompiledRule]:
         """Yield every rule that may judge the events."""
-        yield from _compiled((self.recorded, *self.course.entries))
+        yield from _compiled(self.judging())
 
 
 def make_judges(pins: Mapping[int, PinnedRule], in_force: Catalogue, drafted: Catalogue) -> dict[int, Judge]:
@@ -48,6 +53,21 @@ def make_judges(pins: Mapping[int, PinnedRule], in_force: Catalogue, drafted: Ca
     courses = {pin_id: by_behaviour[recorded.behaviour.code] for pin_id, recorded in pins.items()}
     changed = {pin_id for pin_id, course in courses.items() if any(course.entries)}
     return _judges(pins, courses, changed)
+
+
+def make_rerun_judges(
+    pins: Mapping[int, PinnedRule], corrected: Catalogue, behaviours: AbstractSet[str]
+) -> dict[int, Judge]:
+    """Return judges for a restatement: acts of these behaviours are judged by what is held to have been in force.
+
+    All others are judged by the pins, and only where they share usage with those.
+    """
+    restated = {pin_id for pin_id, pinned in pins.items() if pinned.behaviour.code in behaviours}
+    courses = {
+        pin_id: corrected.timeline(pinned.behaviour.code) if pin_id in restated else NO_DRAFT
+        for pin_id, pinned in pins.items()
+    }
+    return _judges(pins, courses, restated)
 
 
 def make_judges_of(pin_id: int, pins: Mapping[int, PinnedRule]) -> dict[int, Judge]:
@@ -63,21 +83,31 @@ def _judges(
         for pin_id, recorded in pins.items()
     }
     replayed = _sharing(scopes, touched)
+    looking = _looking(
+        (recorded, [each or recorded for each in courses[pin_id].entries])
+        for pin_id, recorded in pins.items()
+    )
+    looked = _looking((recorded, [recorded]) for recorded in pins.values())
     return {
-        pin_id: _judge(recorded, courses[pin_id], is_replayed=pin_id in replayed)
+        pin_id: Judge(
+            recorded,
+            courses[pin_id],
+            is_replayed=pin_id in replayed,
+            reads_inputs=recorded.behaviour.code in looking,
+            recorded_reads_inputs=recorded.behaviour.code in looked,
+        )
         for pin_id, recorded in pins.items()
     }
 
 
-def _judge(recorded: PinnedRule, course: Course, *, is_replayed: bool) -> Judge:
-    judging = [each or recorded for each in course.entries]
-    return Judge(
-        recorded,
-        course,
-        is_replayed=is_replayed,
-        reads_inputs=any(map(reads_inputs, _compiled(judging))),
-        recorded_reads_inputs=any(map(reads_inputs, _compiled([recorded]))),
-    )
+def _looking(judging: Iterable[tuple[PinnedRule, list[PinnedRule]]]) -> AbstractSet[str]:
+    """Return the behaviours for which one of the judges looks at inputs.
+
+    What was restated is judged by another pin of its behaviour: whatever that one looks at is read for all.
+    """
+    return {
+        recorded.behaviour.code for recorded, judges in judging if any(map(reads_inputs, _compiled(judges)))
+    }
 
 
 def _course(in_force: Course, drafted: Course) -> Course:

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.models import RulePin, Version
 from carbonpoints.behaviours.replay.history import Period
-from carbonpoints.behaviours.replay.judges import Judge, make_judges, reach_of
+from carbonpoints.behaviours.replay.judges import Judge, make_judges, make_rerun_judges, reach_of
+from carbonpoints.behaviours.replay.restatement import RestatementDefinition
 from carbonpoints.rules.catalogue import PinnedRule, catalogue_of, read_held, read_pins
 from carbonpoints.rules.drafting import with_draft
 
@@ -25,6 +26,8 @@ class Prepared:
     reach: Period
     """Whose events matter for what the period's events would give."""
     judges: Mapping[int, Judge]
+    is_rerun: bool = False
+    """Whether it is a restatement: what was restated before is taken as if it had been decided so."""
 
     @property
     def expiry_months(self) -> dict[int, int]:
@@ -53,6 +56,26 @@ def prepare_draft(
     )
     reach = reach_of(judges.values(), period.first_day, period.last_day)
     return Prepared(period, Period(*reach), judges)
+
+
+def prepare_rerun(
+    session: Session,
+    programme_id: int,
+    restatement: RestatementDefinition,
+    draft: Sequence[ProposedVersion] = (),
+    *,
+    known_at: datetime | None = None,
+) -> Prepared:
+    """Return what judges a restated period: what was held at `known_at`, or is held now, and a draft among it.
+
+    Raises RulesOverlap.
+    """
+    held = with_draft(read_held(session, programme_id, known_at=known_at), draft)
+    corrected = catalogue_of(programme_id, held)
+    judges = make_rerun_judges(pins_of(session, programme_id), corrected, frozenset(restatement.behaviours))
+    period = Period(restatement.first_day, restatement.last_day)
+    reach = reach_of(judges.values(), period.first_day, period.last_day)
+    return Prepared(period, Period(*reach), judges, is_rerun=True)
 
 
 def pins_of(session: Session, programme_id: int) -> dict[int, PinnedRule]:

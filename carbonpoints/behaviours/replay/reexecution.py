@@ -20,11 +20,11 @@ from sqlalchemy.orm import Session
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.behaviours.delivering import EVENT_PREFIX
 from carbonpoints.behaviours.dispositions import Disposition, disposition_of
-from carbonpoints.behaviours.models import Reexecution
 from carbonpoints.behaviours.replay.accounts import JUDGED_BY_RULES, Handling, replay
 from carbonpoints.behaviours.replay.errors import AwardNotFound
 from carbonpoints.behaviours.replay.history import Extent, Period, read_events, read_facts
 from carbonpoints.behaviours.replay.judges import make_judges_of, reach_of
+from carbonpoints.behaviours.replay.models import Reexecution
 from carbonpoints.behaviours.replay.prepared import pins_of
 from carbonpoints.core import clock
 from carbonpoints.core.auth import Caller

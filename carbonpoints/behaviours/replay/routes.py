@@ -41,12 +41,13 @@ blueprint = Blueprint(
 def post_backtest(asked: dict[str, Any]) -> tuple[BacktestProgress, int, dict[str, str]]:
     """Replay a past period through a draft, as if that had been in force all the time.
 
-    It runs in the background and changes nothing; of a change request, its result becomes evidence.
+    It runs in the background and changes nothing; of a change request, its result becomes evidence. A change request
+    that proposes a restatement is held, without dates, against the period of that: the draft then is what it would post.
     """
     caller = current_caller()
     programme_id = callers_programme(caller=caller)
-    period = Period(asked["first_day"], asked["last_day"])
-    if "draft" in asked:
+    period = Period(asked["first_day"], asked["last_day"]) if "first_day" in asked else None
+    if period is not None and "draft" in asked:
         submission = submission_from_content(asked["draft"])
         run_id = request_backtest(programme_id=programme_id, submission=submission, period=period)
     else:

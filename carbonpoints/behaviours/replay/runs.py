@@ -7,6 +7,7 @@ them may work side by side. Nobody writes to the ledger.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -20,14 +21,15 @@ from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.versions import VersionKind, content_hash, current_versions
 from carbonpoints.behaviours.jobs import collector_paused
-from carbonpoints.behaviours.models import BacktestRun
 from carbonpoints.behaviours.replay.accounts import replay
 from carbonpoints.behaviours.replay.drafts import draft_content, read_draft_content
 from carbonpoints.behaviours.replay.evidence import record_back_test
 from carbonpoints.behaviours.replay.forecast import BudgetLimit
 from carbonpoints.behaviours.replay.history import Extent, Period, read_events, read_facts
-from carbonpoints.behaviours.replay.prepared import Prepared, prepare_draft
+from carbonpoints.behaviours.replay.models import BacktestRun
+from carbonpoints.behaviours.replay.prepared import Prepared, prepare_draft, prepare_rerun
 from carbonpoints.behaviours.replay.report import Basis, make_report
+from carbonpoints.behaviours.replay.restatement import LEFT, RestatementDefinition, Standing, read_restatement
 from carbonpoints.behaviours.replay.totals import Totals
 from carbonpoints.core import clock
 from carbonpoints.core.clock import Calendar
@@ -35,11 +37,15 @@ from carbonpoints.core.db import raw_connection, settings, transaction
 from carbonpoints.ledger.history import outstanding_millicredits, partition_accounts
 from carbonpoints.rules.budget_views import budgets_left
 from carbonpoints.rules.drafting import held_since_ever
+from carbonpoints.rules.reading import as_content
 
 PARTITION_NUMBERS = 50_000
 """An account's events take two or three of its numbers each: some twenty thousand events."""
 PARTITIONS_MAX = 500
 """More accounts make longer partitions, not more of them."""
+
+SUMMED = ("outstanding_millicredits", *LEFT)
+"""What is summed over partitions beside their totals."""
 
 INSERT_PARTITIONS = """
 INSERT INTO backtest_partition (run_id, partition_no, first_account_id, last_account_id) VALUES (%s, %s, %s, %s)
@@ -72,8 +78,9 @@ class Asked:
 
     programme_id: int
     draft: tuple[ProposedVersion, ...]
-    """As if it had always been in force."""
     period: Period
+    restatement: RestatementDefinition | None
+    """Whose differences are asked for; without one, the draft is held against the past as if always in force."""
     requested_at: datetime
 
 
@@ -88,21 +95,23 @@ def start_run(
     period: Period,
     *,
     change_request_id: int | None,
+    restatement: RestatementDefinition | None = None,
 ) -> uuid.UUID:
     """Write a run with its partitions; raises RulesOverlap where the draft cannot stand beside what is in force."""
-    prepare_draft(session, programme_id, held_since_ever(draft), period)
-    run_id, content = uuid.uuid4(), draft_content(draft)
+    run_id, content, requested_at = uuid.uuid4(), draft_content(draft), clock.now()
+    _prepare(session, Asked(programme_id, tuple(draft), period, restatement, requested_at))
     session.add(
         BacktestRun(
             run_id=run_id,
             programme_id=programme_id,
             change_request_id=change_request_id,
             draft=content,
+            restatement=as_content(restatement) if restatement is not None else None,
             draft_hash=content_hash(content),
             first_day=period.first_day,
             last_day=period.last_day,
             state="running",
-            requested_at=clock.now(),
+            requested_at=requested_at,
         )
     )
     session.flush()
@@ -126,44 +135,54 @@ def _replay_next_partition() -> bool:
         run = session.get_one(BacktestRun, row.run_id)
         asked = Asked(
             run.programme_id,
-            tuple(held_since_ever(read_draft_content(run.draft))),
+            read_draft_content(run.draft),
             Period(run.first_day, run.last_day),
+            read_restatement(run.restatement) if run.restatement is not None else None,
             run.requested_at,
         )
         if run.run_id not in _prepared:
             _prepared.clear()
-            _prepared[run.run_id] = prepare_draft(
-                session, asked.programme_id, asked.draft, asked.period, known_at=asked.requested_at
-            )
+            _prepared[run.run_id] = _prepare(session, asked)
         extent = Extent(row.first_account_id, row.last_account_id, booked_until=asked.requested_at)
         calendar = programme_settings(session, asked.programme_id).calendar
-        totals = replay_accounts(session, _prepared[run.run_id], extent, calendar)
+        totals, standing = replay_accounts(session, _prepared[run.run_id], extent, calendar)
         content = {
             **totals.as_content(),
             "outstanding_millicredits": _outstanding(session, asked, extent),
+            **standing.left(),
         }
         if session.execute(STILL_RUNNING, {"run_id": run.run_id}).one_or_none() is not None:
             _store(session, run.run_id, row.partition_no, totals, content)
     return True
 
 
-def replay_accounts(session: Session, prepared: Prepared, extent: Extent, calendar: Calendar) -> Totals:
-    """Replay the events of a range of accounts and return their totals."""
+def _prepare(session: Session, asked: Asked) -> Prepared:
+    known_at = asked.requested_at
+    if asked.restatement is not None:
+        return prepare_rerun(session, asked.programme_id, asked.restatement, asked.draft, known_at=known_at)
+    draft = held_since_ever(asked.draft)
+    return prepare_draft(session, asked.programme_id, draft, asked.period, known_at=known_at)
+
+
+def replay_accounts(
+    session: Session, prepared: Prepared, extent: Extent, calendar: Calendar
+) -> tuple[Totals, Standing]:
+    """Replay the events of a range of accounts and return their totals, and what a restatement leaves as it is."""
     period = prepared.period
     totals = Totals()
-    events = read_events(session, extent, period, prepared.reach, prepared.judges)
-    totals.take(
-        replay(
-            events,
-            prepared.judges,
-            period.first_day,
-            period.last_day,
-            secret=settings().identity_key,
-            facts=read_facts(session, extent, calendar),
-        ),
-        prepared.expiry_months,
+    facts = read_facts(session, extent, calendar)
+    standing = Standing(facts)
+    replayed = replay(
+        read_events(session, extent, period, prepared.reach, prepared.judges),
+        prepared.judges,
+        period.first_day,
+        period.last_day,
+        secret=settings().identity_key,
+        facts=facts,
+        rerun=prepared.is_rerun,
     )
-    return totals
+    totals.take(standing.of(replayed) if prepared.is_rerun else replayed, prepared.expiry_months)
+    return totals, standing
 
 
 def _outstanding(session: Session, asked: Asked, extent: Extent) -> int:
@@ -196,10 +215,10 @@ def _close_next_run() -> bool:
             return False
         session.execute(NO_TIMEOUT)
         run = session.get_one(BacktestRun, run_id)
-        totals, outstanding = Totals(), 0
+        totals, summed = Totals(), Counter[str]()
         for content in session.scalars(READ_TOTALS, {"run_id": run_id}):
             totals.merge_content(content)
-            outstanding += content["outstanding_millicredits"]
+            summed.update({name: content.get(name, 0) for name in SUMMED})
         programme = programme_settings(session, run.programme_id)
         today = programme.calendar.business_date(clock.now())
         basis = Basis(
@@ -207,10 +226,12 @@ def _close_next_run() -> bool:
             period=Period(run.first_day, run.last_day),
             today=today,
             millifen_per_credit=_millifen_per_credit(session, run),
-            outstanding_millicredits=outstanding,
+            outstanding_millicredits=summed["outstanding_millicredits"],
             limits=[BudgetLimit(*left) for left in budgets_left(session, programme, today)],
         )
         run.report = make_report(session, basis, totals)
+        if run.restatement is not None:
+            run.report |= {name: summed[name] for name in LEFT}
         run.state, run.finished_at = "done", clock.now()
         session.flush()
         session.execute(FORGET_ACCOUNTS, {"run_id": run_id})

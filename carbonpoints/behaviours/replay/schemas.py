@@ -26,19 +26,26 @@ class TriedItemSchema(Schema):
 
 
 class BacktestRequestSchema(Schema):
-    """A draft, or the change request that proposes it, and the local dates it is held against, both included."""
+    """A draft, or the change request that proposes it, and the local dates it is held against, both included.
+
+    Without dates: what the restatement that the change request proposes would post, over its own.
+    """
 
     draft = fields.List(fields.Nested(TriedItemSchema), validate=validate.Length(min=1, max=DRAFT_ITEMS_MAX))
     change_request_id = fields.Integer(strict=True, validate=validate.Range(min=1, max=2**31 - 1))
-    first_day = fields.Date(required=True, metadata={"example": "2026-05-01"})
-    last_day = fields.Date(required=True, metadata={"example": "2026-05-31"})
+    first_day = fields.Date(metadata={"example": "2026-05-01"})
+    last_day = fields.Date(metadata={"example": "2026-05-31"})
 
     @validates_schema
     def fit(self, data: dict[str, Any], **_kwargs: Any) -> None:
         """Refuse a period that ends before it begins, and anything but one draft."""
         if ("draft" in data) == ("change_request_id" in data):
             raise ValidationError("Give either draft or change_request_id.", "draft")
-        if data["last_day"] < data["first_day"]:
+        dates = data.keys() & {"first_day", "last_day"}
+        if len(dates) == 1 or (not dates and "draft" in data):
+            missing = min({"first_day", "last_day"} - dates)
+            raise ValidationError("Missing data for required field.", missing)
+        if dates and data["last_day"] < data["first_day"]:
             raise ValidationError("The period must not end before it begins.", "last_day")
 
 
@@ -141,6 +148,20 @@ class ReportSchema(Schema):
     deciles = fields.List(fields.Nested(DecileSchema), required=True)
     budget_forecasts = fields.List(fields.Nested(BacktestForecastSchema), required=True)
     sampled_accounts = fields.List(fields.Nested(SampledAccountSchema), required=True)
+    kept_millicredits = fields.Integer(
+        metadata={
+            "description": "Of a restatement: granted and not given by what judges the acts now; it stays."
+        }
+    )
+    withheld_millicredits = fields.Integer(
+        metadata={"description": "Of a restatement: what closed accounts would get, and do not."}
+    )
+    merged_awards = fields.Integer(
+        metadata={
+            "description": "Of a restatement: would come to something else, of accounts that went into others; left as "
+            "they are."
+        }
+    )
 
 
 class BacktestSchema(Schema):

@@ -17,9 +17,10 @@ from carbonpoints.approvals.errors import StepNotAllowed
 from carbonpoints.approvals.lifecycle import OPEN
 from carbonpoints.approvals.steps import find_change
 from carbonpoints.approvals.versions import VersionKind
-from carbonpoints.behaviours.models import BacktestRun
 from carbonpoints.behaviours.replay.errors import BacktestEnded, BacktestNotFound, WrongDraft
 from carbonpoints.behaviours.replay.history import Period
+from carbonpoints.behaviours.replay.models import BacktestRun
+from carbonpoints.behaviours.replay.restatement import RestatementDefinition, read_restatement
 from carbonpoints.behaviours.replay.runs import cancel_run, start_run
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller
@@ -100,7 +101,7 @@ def request_backtest(*, programme_id: int, submission: Submission, period: Perio
         if wrong:
             raise WrongDraft(fields=wrong)
         draft = proposed_versions(submission, in_force.zone)
-        run_id = _start(session, programme_id, draft, period, None)
+        run_id = _start(session, programme_id, draft, period)
     nudge(CONTINUE_TASK)
     return run_id
 
@@ -112,31 +113,51 @@ def _place(located: Located[Any], field: str) -> str:
     return f"{located.file}.{located.problem(field, '').field}"
 
 
-def request_backtest_of_change(*, programme_id: int, change_request_id: int, period: Period) -> uuid.UUID:
+def request_backtest_of_change(
+    *, programme_id: int, change_request_id: int, period: Period | None
+) -> uuid.UUID:
     """Ask for a back-test of what a change request proposes; its result is evidence for that.
 
-    Raises UnknownChange, StepNotAllowed and WrongDraft.
+    Without a period, for what the restatement that it proposes would post. Raises UnknownChange, StepNotAllowed and
+    WrongDraft.
     """
     with transaction() as session:
         change = find_change(session, programme_id, change_request_id)
         if change.state not in OPEN:
             raise StepNotAllowed(step="back_test", state=change.state)
         draft = read_draft(session, change).proposed
-        run_id = _start(session, programme_id, draft, period, change_request_id)
+        restatement = None if period is not None else _restatement_in(draft)
+        run_id = _start(
+            session, programme_id, draft, period, change_request_id=change_request_id, restatement=restatement
+        )
     nudge(CONTINUE_TASK)
     return run_id
+
+
+def _restatement_in(draft: Sequence[ProposedVersion]) -> RestatementDefinition:
+    for item in draft:
+        if item.kind is VersionKind.RESTATEMENT:
+            return read_restatement(item.content)
+    raise WrongDraft("It proposes no restatement: say which period to replay.")
 
 
 def _start(
     session: Session,
     programme_id: int,
     draft: Sequence[ProposedVersion],
-    period: Period,
-    change_request_id: int | None,
+    period: Period | None,
+    *,
+    change_request_id: int | None = None,
+    restatement: RestatementDefinition | None = None,
 ) -> uuid.UUID:
-    if not any(item.kind in JUDGING for item in draft):
+    if restatement is not None:
+        period = Period(restatement.first_day, restatement.last_day)
+    elif not any(item.kind in JUDGING for item in draft):
         raise WrongDraft("It holds nothing that judges acts.")
-    run_id = start_run(session, programme_id, draft, period, change_request_id=change_request_id)
+    assert period is not None  # noqa: S101 - a restatement has its own
+    run_id = start_run(
+        session, programme_id, draft, period, change_request_id=change_request_id, restatement=restatement
+    )
     audit.record(
         session,
         action="backtest.request",

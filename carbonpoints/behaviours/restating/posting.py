@@ -1,0 +1,203 @@
+"""What a restatement finds, posted award by award under the locks of the accounts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from carbonpoints.behaviours import usage_store
+from carbonpoints.behaviours.deciding import expiry_of
+from carbonpoints.behaviours.replay.accounts import Facts, PastEvent, Replayed, assess, replay
+from carbonpoints.behaviours.replay.history import Extent, read_events, read_facts
+from carbonpoints.behaviours.replay.prepared import Prepared
+from carbonpoints.behaviours.replay.restatement import Standing
+from carbonpoints.core.db import settings
+from carbonpoints.core.programmes import ProgrammeSettings
+from carbonpoints.ledger.flows import Book, Moment
+from carbonpoints.ledger.loading import load_pending
+from carbonpoints.ledger.posting import open_books, write_books
+from carbonpoints.ledger.queries import read_decision
+from carbonpoints.ledger.restating import Difference, restate
+from carbonpoints.rules.engine import Assessment, CompiledRule
+from carbonpoints.rules.returning import Counted, count_award, counted_mg, give_back
+from carbonpoints.rules.usage import UsageBook
+
+Posted = Counter[str]
+
+
+@dataclass(frozen=True)
+class Approved:
+    """A restatement that is to be posted."""
+
+    version_id: int
+    programme: ProgrammeSettings
+    prepared: Prepared
+    pins: Mapping[bytes, int]
+    """The stored pin of everything that may judge, by its hash."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What an act is judged by on one side of a restatement, and what its award counts for there."""
+
+    compiled: CompiledRule | None
+    assessment: Assessment | None
+    counted: Counted | None
+    """None where it gives nothing."""
+
+    def values(self) -> Mapping[str, object] | None:
+        return self.assessment.values if self.assessment is not None else None
+
+
+def post_differences(
+    session: Session, approved: Approved, account_ids: Sequence[int], moment: Moment
+) -> Posted:
+    """Lock accounts, judge their period again, post every difference, and return what was posted.
+
+    Once for ever: what was posted counts as decided, and a second time nothing differs. Raises Busy.
+    """
+    posted: Posted = Counter(awards=0, accounts=0)
+    books = open_books(session, account_ids)
+    if not books:
+        return posted
+    load_pending(session, books.values())
+    extent = Extent(min(books), max(books))
+    facts = read_facts(session, extent, approved.programme.calendar)
+    standing = Standing(facts)
+    found: dict[int, list[Replayed]] = {}
+    for replayed in standing.of(_rerun(session, approved, extent, facts)):
+        event, _, _, outcome = replayed
+        posted["events"] += 1
+        if (event.reduction_mg, event.amount_millicredits) != (
+            outcome.reduction_mg,
+            outcome.amount_millicredits,
+        ):
+            found.setdefault(event.account_id, []).append(replayed)
+    usage = _load_usage(session, approved, found)
+    for account_id, differences in found.items():
+        book = books[account_id]
+        used = usage.setdefault(account_id, UsageBook(secret=settings().identity_key))
+        at = book.next_moment(moment, approved.programme.calendar)
+        posted["accounts"] += 1
+        for replayed in differences:
+            before = _side_before(session, approved, replayed.event)
+            after = _side_after(replayed, before)
+            for side, count in ((before, give_back), (after, count_award)):
+                if side.compiled is not None and side.counted is not None:
+                    count(side.compiled, side.values(), used, replayed.event.local_date, side.counted)
+            _post(approved, book, at, replayed, _trace(approved, replayed, after))
+            _add(posted, replayed)
+    posted.update(standing.left())
+    write_books(session, [books[account_id] for account_id in found])
+    usage_store.write(session, usage)
+    return posted
+
+
+def _rerun(session: Session, approved: Approved, extent: Extent, facts: Facts) -> Iterator[Replayed]:
+    prepared = approved.prepared
+    period = prepared.period
+    return replay(
+        read_events(session, extent, period, prepared.reach, prepared.judges),
+        prepared.judges,
+        period.first_day,
+        period.last_day,
+        secret=settings().identity_key,
+        facts=facts,
+        rerun=True,
+    )
+
+
+def _load_usage(
+    session: Session, approved: Approved, found: Mapping[int, Sequence[Replayed]]
+) -> dict[int, UsageBook]:
+    """Return the usage that the awards count in, on either side."""
+    looked_at = [
+        (account_id, compiled, event.local_date)
+        for account_id, differences in found.items()
+        for event, _, pinned, _ in differences
+        for compiled in (approved.prepared.judges[event.pin_id].recorded.compiled, pinned.compiled)
+        if compiled is not None
+    ]
+    return usage_store.load_ranges(session, usage_store.ranges_of(looked_at))
+
+
+def _add(posted: Posted, replayed: Replayed) -> None:
+    event, _, _, outcome = replayed
+    change_mg = outcome.reduction_mg - event.reduction_mg
+    posted.update(
+        awards=1,
+        millicredits=outcome.amount_millicredits - event.amount_millicredits,
+        added_mg=max(0, change_mg),
+        taken_mg=max(0, -change_mg),
+    )
+
+
+def _post(
+    approved: Approved, book: Book, moment: Moment, replayed: Replayed, trace: Mapping[str, Any]
+) -> None:
+    event, _, pinned, outcome = replayed
+    waiting = book.pending.get(event.account_seq)
+    rule = pinned.rule
+    difference = Difference(
+        occurred_at=event.occurred_at,
+        local_date=event.local_date,
+        amount_millicredits=outcome.amount_millicredits - event.amount_millicredits,
+        reduction_mg=outcome.reduction_mg - event.reduction_mg,
+        # From today, so that nobody is paid what has expired.
+        expires_on=expiry_of(rule, moment.business_date) if rule is not None else moment.business_date,
+        matures_on=waiting.matures_on if waiting is not None else None,
+    )
+    restate(book, moment, difference, pin_id=approved.pins[pinned.pin_hash], trace=trace)
+
+
+def _side_before(session: Session, approved: Approved, event: PastEvent) -> _Side:
+    compiled = approved.prepared.judges[event.pin_id].recorded.compiled
+    if compiled is None:
+        return _Side(None, None, None)
+    assessment = assess(compiled, event)
+    if not (event.reduction_mg or event.amount_millicredits):
+        return _Side(compiled, assessment, None)
+    trace = event.trace
+    if compiled.rule.purpose != "reduction" and "granted_mg" not in (trace or {}):
+        decision = read_decision(
+            session, event.account_id, event.account_seq
+        )  # Replay does without its trace.
+        trace = decision.trace if decision is not None else trace
+    granted_mg = counted_mg(compiled.rule, event.reduction_mg, trace, assessment.estimate_mg)
+    bonuses = (trace or {}).get("boosts", {})
+    return _Side(compiled, assessment, Counted(granted_mg, event.amount_millicredits, bonuses))
+
+
+def _side_after(replayed: Replayed, before: _Side) -> _Side:
+    event, _, pinned, outcome = replayed
+    compiled = pinned.compiled
+    if compiled is None:
+        return _Side(None, None, None)
+    assessment = assess(compiled, event)
+    if not (outcome.reduction_mg or outcome.amount_millicredits):
+        return _Side(compiled, assessment, None)
+    trace: Mapping[str, Any] = outcome.trace or {}
+    bonuses = trace.get("boosts", {})
+    if outcome.amount_millicredits == event.amount_millicredits and before.counted is not None:
+        bonuses = before.counted.bonuses  # The credits are those that were granted.
+    granted_mg = counted_mg(compiled.rule, outcome.reduction_mg, trace, assessment.estimate_mg)
+    return _Side(compiled, assessment, Counted(granted_mg, outcome.amount_millicredits, bonuses))
+
+
+def _trace(approved: Approved, replayed: Replayed, after: _Side) -> dict[str, Any]:
+    event, _, _, outcome = replayed
+    counted = after.counted
+    trace: dict[str, Any] = {
+        "event_seq": event.account_seq,
+        "version_id": approved.version_id,
+        "before": [event.reduction_mg, event.amount_millicredits],
+        "after": [outcome.reduction_mg, outcome.amount_millicredits],
+        "granted_mg": counted.granted_mg if counted is not None else 0,
+    }
+    if counted is not None and counted.bonuses:
+        trace["boosts"] = dict(counted.bonuses)
+    return trace
