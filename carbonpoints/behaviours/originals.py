@@ -178,6 +178,9 @@ def _came_back(book: Book, history: AwardHistory, award_seq: int) -> bool:
 
 def _moved(session: Session, original: Original, award_seq: int) -> MovedAward:
     """Return what an award of a merged account had left when it went into the other one."""
+    for each in original.restatements:
+        if each.account_seq == award_seq and each.expires_on is not None:
+            return MovedAward(each.paid_millicredits, 0, each.expires_on)
     award = _standing(original.history.award_of(award_seq), original.decision, original.restatements)
     gone = sum(part.gone for part in award.parts)
     granted = original.history.granted_millicredits(award_seq)

@@ -23,7 +23,7 @@ REVERSAL = (
 )
 
 RESTATEMENTS = """
-SELECT d.account_id, d.account_seq, d.booked_at, d.pin_id, d.amount_millicredits, d.trace
+SELECT d.account_id, d.account_seq, d.booked_at, d.pin_id, d.trace
 FROM unnest(%s::bigint[], %s::bigint[]) AS asked (account_id, event_seq)
 JOIN decision d ON d.account_id = asked.account_id AND d.kind = %s AND (d.trace -> 'event_seq')::bigint = asked.event_seq
 ORDER BY d.account_id, d.account_seq

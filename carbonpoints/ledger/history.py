@@ -71,9 +71,9 @@ WHERE kind = {DecisionKind.REVERSAL:d} AND account_id BETWEEN %(first_account_id
 ORDER BY account_id, account_seq
 """  # noqa: S608 - composed of constants of this module
 RESTATED = f"""
-SELECT account_id, account_seq, booked_at, pin_id, amount_millicredits, trace FROM decision
+SELECT account_id, account_seq, booked_at, pin_id, trace FROM decision
 WHERE kind = {DecisionKind.RESTATEMENT:d} AND account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
-    AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s
+    AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s AND trace ? 'event_seq'
 ORDER BY account_id, account_seq
 """  # noqa: S608 - composed of constants of this module
 ADJUSTED = f"""

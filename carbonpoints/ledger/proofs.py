@@ -285,7 +285,7 @@ RESTATEMENTS = Proof(
             AND e.account_seq BETWEEN d.account_seq + 1 AND d.account_seq + 4
             AND flow IN (%(flow_quantify)s, %(flow_reverse_reduction)s)
     ) AS m
-    WHERE kind = %(decision_restatement)s AND (
+    WHERE kind = %(decision_restatement)s AND NOT trace ? 'moved_to' AND (
         (trace -> 'before' ->> 0)::bigint + m.reduction_mg <> (trace -> 'after' ->> 0)::bigint
         OR (trace -> 'before' ->> 1)::bigint + amount_millicredits <> (trace -> 'after' ->> 1)::bigint
     )

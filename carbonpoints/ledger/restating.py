@@ -51,6 +51,8 @@ class Restatement(NamedTuple):
     pin_id: int
     """What judges the act now."""
     paid_millicredits: int
+    expires_on: date | None
+    """The last usable date of what was paid, where another account got it: this one had been merged."""
     version_id: int
     """The restatement, as a version that two persons answer for."""
     reduction_mg: int
@@ -61,22 +63,17 @@ class Restatement(NamedTuple):
     """What campaigns gave of the amount, by their codes."""
 
     @classmethod
-    def of(
-        cls,
-        account_seq: int,
-        booked_at: datetime,
-        pin_id: int,
-        paid_millicredits: int,
-        trace: Mapping[str, Any],
-    ) -> Restatement:
+    def of(cls, account_seq: int, booked_at: datetime, pin_id: int, trace: Mapping[str, Any]) -> Restatement:
         """Return what a decision says."""
         reduction_mg, amount_millicredits = trace["after"]
+        expires_on = trace.get("expires_on")
         return cls(
             account_seq,
             booked_at,
             trace["event_seq"],
             pin_id,
-            paid_millicredits,
+            amount_millicredits - trace["before"][1],
+            date.fromisoformat(expires_on) if expires_on else None,
             trace["version_id"],
             reduction_mg,
             amount_millicredits,
@@ -122,3 +119,31 @@ def restate(
     if taken_mg:
         book.move(moment, seq, at, REVERSE_REDUCTION, lot_no=0, amount=taken_mg)
     return seq
+
+
+def restate_merged(
+    home: Book,
+    survivor: Book,
+    moment: Moment,
+    difference: Difference,
+    *,
+    pin_id: int | None,
+    trace: Mapping[str, Any],
+) -> None:
+    """Post a difference about an award of a merged account where its value is today, and note it beside the award.
+
+    Raises AccountNotOpen as `restate` does.
+    """
+    about = dict(trace)
+    event_seq = about.pop("event_seq")
+    there = {"home_id": home.account_id, "home_event_seq": event_seq, **about}
+    restate(survivor, moment, difference, pin_id=pin_id, trace=there)
+    decide_now(
+        home,
+        moment,
+        DecisionKind.RESTATEMENT,
+        occurred_at=difference.occurred_at,
+        local_date=difference.local_date,
+        pin_id=pin_id,
+        trace={**trace, "moved_to": survivor.account_id, "expires_on": difference.expires_on.isoformat()},
+    )

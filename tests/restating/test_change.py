@@ -123,7 +123,6 @@ def test_it_is_shown_before_it_is_approved_and_posted_afterwards(
         "taken_mg": 124_000,
         "kept_millicredits": 124_000,
         "withheld_millicredits": 0,
-        "merged_awards": 0,
     }
     customer = Api(client, settings, Role.CUSTOMER, "C1")
     why = customer.why(str(NumberedId("evt", world.accounts["C1"], event_seq)))

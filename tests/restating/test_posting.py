@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.replay.reexecution import Result
 from carbonpoints.core.clock import clock_at
+from carbonpoints.core.errors import Busy
+from carbonpoints.core.outbox import deliver_bucket, waiting_buckets
 from carbonpoints.rules.definitions import ConditionDefinition
 from tests.behaviours.undoing import merge, set_status, spend
 from tests.behaviours.world import NOW, World
@@ -250,12 +253,44 @@ def test_what_is_paid_late_lasts_as_long_as_if_it_were_earned_today(world: World
     assert rows == ["2028-06-30", "2028-07-31"]
 
 
-def test_a_merged_account_is_left_to_the_one_that_has_what_it_earned(world: World, session: Session) -> None:
-    ride(world, "5", customer="C2")
+def test_what_a_merged_account_had_earned_is_set_right_where_it_is_today(
+    world: World, session: Session
+) -> None:
+    ride(world, "5", name="A", customer="C2")
+    ride(world, "1")
     merge(session, world, "C2", "C1")
     restate(world, factor("30"))
-    assert held(session, world) == Held(134_500, 134_500)
-    assert posted(session) == {"events": 1, "merged_awards": 1}
+    assert held(session, world) == Held(180_000, 180_000)
+    assert held(session, world, "C2") == Held(0, 0)
+    found = posted(session)
+    assert (found["awards"], found["accounts"], found["millicredits"], found["added_mg"]) == (
+        2,
+        2,
+        18_600,
+        18_600,
+    )
+    approve(world, factor("20"), restatement("lower"))
+    post(POSTED_AT + timedelta(days=1))
+    assert held(session, world) == Held(180_000, 120_000)
+    approve(world, restatement("again"))
+    post(POSTED_AT + timedelta(days=2))
+    assert posted(session, "again") == {"events": 2, "kept_millicredits": 60_000}
+    assert world.take_back("A", behaviour="bus_trip", customer="C2").disposition.code == "reversed"
+    assert held(session, world) == Held(30_000, 20_000)
+
+
+def test_what_is_on_its_way_between_two_accounts_is_waited_for(world: World, session: Session) -> None:
+    ride(world, "5", customer="C2")
+    merge(session, world, "C2", "C1", deliver=False)
+    approve(world, factor("20"), restatement())
+    with pytest.raises(Busy):
+        post()
+    assert session.scalar(text("SELECT count(*) FROM decision WHERE kind = 16")) == 0
+    session.rollback()
+    for bucket in waiting_buckets():
+        deliver_bucket(bucket, owner="test")
+    post()
+    assert held(session, world) == Held(134_500, 100_000)
 
 
 def test_past_decisions_and_back_tests_come_out_the_same_afterwards(world: World, session: Session) -> None:

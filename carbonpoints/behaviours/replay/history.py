@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -11,13 +11,15 @@ from typing import Any
 import psycopg
 from sqlalchemy.orm import Session
 
+from carbonpoints.accounts.merging import surviving_accounts
 from carbonpoints.behaviours.replay.accounts import Facts, PastEvent
 from carbonpoints.behaviours.replay.judges import Judge
 from carbonpoints.behaviours.staged import data_text
 from carbonpoints.core.clock import Calendar
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger import history
-from carbonpoints.ledger.queries import LAST_SEQ
+from carbonpoints.ledger.flows import MERGED
+from carbonpoints.ledger.queries import LAST_SEQ, read_head
 
 LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 BLOCK_EVENTS = 5_000
@@ -102,5 +104,15 @@ def read_facts(session: Session, extent: Extent, calendar: Calendar) -> Facts:
         taken_back=history.taken_back(session, asdict(extent)),
         restated=history.restated(session, asdict(extent)),
         adjusted=history.adjusted(session, asdict(extent)),
-        statuses={account_id: status for account_id, _, status in accounts},
+        statuses=_statuses(session, accounts),
     )
+
+
+def _statuses(session: Session, accounts: Sequence[tuple[int, datetime, str]]) -> dict[int, str]:
+    """Return the status, for each account, of the one that has today what it earned."""
+    statuses = {account_id: status for account_id, _, status in accounts}
+    merged = [account_id for account_id, status in statuses.items() if status == MERGED]
+    for account_id, survivor_id in surviving_accounts(session, merged).items():
+        head = read_head(session, survivor_id)
+        statuses[account_id] = head.status if head is not None else MERGED
+    return statuses

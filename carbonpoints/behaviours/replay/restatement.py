@@ -60,14 +60,12 @@ class Standing:
     """Granted, and not given by what judges the acts now."""
     withheld_millicredits: int = 0
     """What accounts would get that are closed."""
-    merged_awards: int = 0
-    """Awards that would come to something else, of accounts that went into others."""
     _taken_back: dict[int, frozenset[int]] = field(default_factory=dict)
 
     def of(self, rerun: Iterable[Replayed]) -> Iterator[Replayed]:
         """Yield replayed events, of `replay` with `rerun`, with what they come to.
 
-        What was reversed or corrected, what a merged account had, and what no rule led to stays as it is.
+        What was reversed or corrected and what no rule led to stays as it is.
         """
         for replayed in rerun:
             event, handling, _, outcome = replayed
@@ -85,13 +83,8 @@ class Standing:
         reduction_mg = max(0, outcome.reduction_mg - beside_mg)
         given_millicredits = max(0, outcome.amount_millicredits - beside_millicredits)
         amount_millicredits = max(event.amount_millicredits, given_millicredits)
-        stays = event.reduction_mg, event.amount_millicredits
-        status = self.facts.statuses[event.account_id]
-        if status == "merged":
-            self.merged_awards += stays != (reduction_mg, amount_millicredits)
-            return stays
         self.kept_millicredits += amount_millicredits - given_millicredits
-        if status == "closed":
+        if self.facts.statuses[event.account_id] == "closed":
             self.withheld_millicredits += amount_millicredits - event.amount_millicredits
             amount_millicredits = event.amount_millicredits
         return reduction_mg, amount_millicredits
@@ -101,7 +94,6 @@ class Standing:
         return {
             "kept_millicredits": self.kept_millicredits,
             "withheld_millicredits": self.withheld_millicredits,
-            "merged_awards": self.merged_awards,
         }
 
     def _taken_back_of(self, account_id: int) -> frozenset[int]:

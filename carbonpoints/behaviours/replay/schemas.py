@@ -156,12 +156,6 @@ class ReportSchema(Schema):
     withheld_millicredits = fields.Integer(
         metadata={"description": "Of a restatement: what closed accounts would get, and do not."}
     )
-    merged_awards = fields.Integer(
-        metadata={
-            "description": "Of a restatement: would come to something else, of accounts that went into others; left as "
-            "they are."
-        }
-    )
 
 
 class BacktestSchema(Schema):

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from carbonpoints.accounts.merging import surviving_accounts
 from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.deciding import expiry_of
 from carbonpoints.behaviours.replay.accounts import Facts, PastEvent, Replayed, assess, replay
@@ -16,12 +17,13 @@ from carbonpoints.behaviours.replay.history import Extent, read_events, read_fac
 from carbonpoints.behaviours.replay.prepared import Prepared
 from carbonpoints.behaviours.replay.restatement import Standing
 from carbonpoints.core.db import settings
+from carbonpoints.core.errors import Busy
 from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.ledger.flows import Book, Moment
 from carbonpoints.ledger.loading import load_pending
 from carbonpoints.ledger.posting import open_books, write_books
-from carbonpoints.ledger.queries import read_decision
-from carbonpoints.ledger.restating import Difference, restate
+from carbonpoints.ledger.queries import has_incoming_transfer, read_decision
+from carbonpoints.ledger.restating import Difference, restate, restate_merged
 from carbonpoints.rules.engine import Assessment, CompiledRule
 from carbonpoints.rules.returning import Counted, count_award, counted_mg, give_back
 from carbonpoints.rules.usage import UsageBook
@@ -61,12 +63,15 @@ def post_differences(
     Once for ever: what was posted counts as decided, and a second time nothing differs. Raises Busy.
     """
     posted: Posted = Counter(awards=0, accounts=0)
-    books = open_books(session, account_ids)
-    if not books:
+    if not account_ids:
         return posted
+    calendar = approved.programme.calendar
+    survivors = surviving_accounts(session, account_ids)
+    books = open_books(session, {*account_ids, *survivors.values()})
+    _refuse_moving(session, account_ids, survivors)
     load_pending(session, books.values())
-    extent = Extent(min(books), max(books))
-    facts = read_facts(session, extent, approved.programme.calendar)
+    extent = Extent(min(account_ids), max(account_ids))
+    facts = read_facts(session, extent, calendar)
     standing = Standing(facts)
     found: dict[int, list[Replayed]] = {}
     for replayed in standing.of(_rerun(session, approved, extent, facts)):
@@ -79,9 +84,9 @@ def post_differences(
             found.setdefault(event.account_id, []).append(replayed)
     usage = _load_usage(session, approved, found)
     for account_id, differences in found.items():
-        book = books[account_id]
+        book, survivor = books[account_id], books[survivors[account_id]]
         used = usage.setdefault(account_id, UsageBook(secret=settings().identity_key))
-        at = book.next_moment(moment, approved.programme.calendar)
+        at = survivor.next_moment(book.next_moment(moment, calendar), calendar)
         posted["accounts"] += 1
         for replayed in differences:
             before = _side_before(session, approved, replayed.event)
@@ -89,12 +94,21 @@ def post_differences(
             for side, count in ((before, give_back), (after, count_award)):
                 if side.compiled is not None and side.counted is not None:
                     count(side.compiled, side.values(), used, replayed.event.local_date, side.counted)
-            _post(approved, book, at, replayed, _trace(approved, replayed, after))
+            _post(approved, (book, survivor), at, replayed, _trace(approved, replayed, after))
             _add(posted, replayed)
     posted.update(standing.left())
-    write_books(session, [books[account_id] for account_id in found])
+    write_books(session, [book for book in books.values() if book.decisions])
     usage_store.write(session, usage)
     return posted
+
+
+def _refuse_moving(session: Session, account_ids: Sequence[int], survivors: Mapping[int, int]) -> None:
+    """Raise Busy where an account was merged or unmerged just now, or what it earned is on its way."""
+    if survivors != surviving_accounts(session, account_ids):
+        raise Busy
+    for account_id, survivor_id in survivors.items():
+        if survivor_id != account_id and has_incoming_transfer(session, survivor_id):
+            raise Busy
 
 
 def _rerun(session: Session, approved: Approved, extent: Extent, facts: Facts) -> Iterator[Replayed]:
@@ -137,9 +151,11 @@ def _add(posted: Posted, replayed: Replayed) -> None:
 
 
 def _post(
-    approved: Approved, book: Book, moment: Moment, replayed: Replayed, trace: Mapping[str, Any]
+    approved: Approved, books: tuple[Book, Book], moment: Moment, replayed: Replayed, trace: Mapping[str, Any]
 ) -> None:
+    """Post one difference to the account of the event, or to the one that has today what that earned."""
     event, _, pinned, outcome = replayed
+    book, survivor = books
     waiting = book.pending.get(event.account_seq)
     rule = pinned.rule
     difference = Difference(
@@ -151,7 +167,11 @@ def _post(
         expires_on=expiry_of(rule, moment.business_date) if rule is not None else moment.business_date,
         matures_on=waiting.matures_on if waiting is not None else None,
     )
-    restate(book, moment, difference, pin_id=approved.pins[pinned.pin_hash], trace=trace)
+    pin_id = approved.pins[pinned.pin_hash]
+    if survivor is book:
+        restate(book, moment, difference, pin_id=pin_id, trace=trace)
+    else:
+        restate_merged(book, survivor, moment, difference, pin_id=pin_id, trace=trace)
 
 
 def _side_before(session: Session, approved: Approved, event: PastEvent) -> _Side:

@@ -25,12 +25,6 @@ class PostedSchema(Schema):
     withheld_millicredits = fields.Integer(
         required=True, metadata={"description": "What closed accounts would have got."}
     )
-    merged_awards = fields.Integer(
-        required=True,
-        metadata={
-            "description": "Would come to something else, of accounts that went into others; left as they are."
-        },
-    )
 
 
 class RestatementSchema(Schema):
