@@ -105,8 +105,8 @@ def resolve_subjects(
 ) -> dict[str, identities.Bearers]:
     """Return the accounts that each event's subject names, by the time of the act; those that name none are absent.
 
-    A bank account stands for its owner, or for the customer who acted on it where the subject says who, if that
-    customer owns or may use it. Two queries, however many subjects.
+    A bank account stands for its owner, or for the customer who acted on it where the subject says who, if it was
+    linked to that customer. Two queries, however many subjects, and more only where accounts were merged.
     """
     asked_numbers: dict[str, tuple[str, str]] = {}
     asked_persons: dict[str, tuple[str, str]] = {}
@@ -122,17 +122,16 @@ def resolve_subjects(
         dict(zip(asked, identities.hash_identities(programme_id, asked.values()), strict=True))
         for asked in (asked_numbers, asked_persons)
     )
-    bearers = identities.bearers_of(session, set(persons.values())) if persons else {}
-    links = identities.links_of(session, set(numbers.values())) if numbers else {}
+    lookup = identities.Lookup(session, set(persons.values()), set(numbers.values()))
     found = {}
     for subject in numbers.keys() | persons.keys():
-        person = bearers.get(persons[subject]) if subject in persons else None
-        if subject in numbers:
-            users = links.get(numbers[subject], {})
-            user = person.among(users) if person is not None else None
-            person = user if subject in persons else identities.owner_of(users)
-        if person is not None:
-            found[subject] = person
+        number, person = numbers.get(subject), persons.get(subject)
+        if number is None:
+            bearers = lookup.bearers(persons[subject])
+        else:
+            bearers = lookup.users(number, person) if person is not None else lookup.owners(number)
+        if bearers is not None:
+            found[subject] = bearers
     return found
 
 

@@ -78,13 +78,14 @@ def link_in_bulk(session: Session, programme: ProgrammeSettings, links: Sequence
     for work in works.values():
         work.refuse_unless("open", "frozen")
     claims = [(identity, account_id, relation) for (identity, account_id), (relation, _) in wanted.items()]
-    found = identities.claim_bank_accounts(session, claims)
+    at = now()
+    found = identities.claim_bank_accounts(session, claims, at)
     for identity, account_id, relation in claims:
         if account_id not in found[identity]:
             raise BankAccountTaken
         if found[identity][account_id] != relation:
             raise BankAccountLinkedOtherwise
-    new = write_links(session, [(*claim, wanted[claim[0], claim[1]][1]) for claim in claims], now())
+    new = write_links(session, [(*claim, wanted[claim[0], claim[1]][1]) for claim in claims], at)
     for account_id, identity in new:
         relation, _ = wanted[identity, account_id]
         works[account_id].decide(DecisionKind.IDENTIFIER, {"linked": relation})

@@ -26,7 +26,7 @@ from carbonpoints.ledger.chart import DecisionKind
 class Relation(StrEnum):
     """What a bank account is to its holder."""
 
-    OWNER = "owner"
+    OWNER = identities.OWNER
     """Acts on the account count for the owner unless the source says who acted. One owner at a time."""
     AUTHORISED_USER = "authorised_user"
 
@@ -70,7 +70,9 @@ def link_account(*, caller: Caller, account_id: int, bank_account: str, relation
         work.refuse_unless("open", "frozen")
         identity = identities.hash_identity(work.programme.id, Scheme.BANK_ACCOUNT, bank_account)
         link = (identity, account_id, relation.value)
-        found = identities.claim_bank_accounts(session, [link])[identity].get(account_id)
+        found = identities.claim_bank_accounts(session, [link], work.moment.booked_at)[identity].get(
+            account_id
+        )
         if found != relation:
             raise BankAccountTaken if found is None else BankAccountLinkedOtherwise
         masked = mask(Scheme.BANK_ACCOUNT, bank_account)
@@ -85,7 +87,7 @@ def link_account(*, caller: Caller, account_id: int, bank_account: str, relation
 def unlink_account(*, caller: Caller, account_id: int, bank_account: str) -> LinkAnswer:
     """End the link between a bank account and the holder. For core banking and operations; once more changes nothing.
 
-    From now on the acts on it are not the holder's, late reports of earlier ones included, and somebody else may be
+    Acts on it from now on are not the holder's, earlier ones that are reported late still are; somebody else may be
     linked as its owner. What was credited stays. Raises InvalidRequest, BankAccountNotLinked, AccountClosed,
     AccountMerged.
     """
@@ -101,7 +103,7 @@ def unlink_account(*, caller: Caller, account_id: int, bank_account: str) -> Lin
         if link.unlinked_at is None:
             link.unlinked_at = work.moment.booked_at
             session.flush()
-            identities.release_bank_accounts(session, account_id, [identity])
+            identities.end_bank_accounts(session, account_id, [identity], link.unlinked_at)
             seq = work.decide(DecisionKind.IDENTIFIER, {"unlinked": link.relation})
             audit.record(
                 session, account_id=account_id, action="bank_account.unlink", detail={"account_seq": seq}

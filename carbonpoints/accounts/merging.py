@@ -9,13 +9,10 @@ decided. Taking apart moves back what is still there of what came.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from carbonpoints.accounts import moving
 from carbonpoints.accounts.access import readable_head, require_role
@@ -120,20 +117,6 @@ def unmerge_accounts(
         return answer_once(
             session, caller=caller, account_id=account_id, key=key, request=request, work=unmerge
         )
-
-
-def surviving_accounts(session: Session, account_ids: Iterable[int]) -> dict[int, int]:
-    """Return, for each account, the one that has today what it earned: itself, or the one it went into."""
-    surviving = {account_id: account_id for account_id in account_ids}
-    while surviving:
-        query = select(Merge.account_id, Merge.into_account_id).where(
-            Merge.account_id.in_(surviving.values()), Merge.unmerged_seq.is_(None)
-        )
-        went = {row.account_id: row.into_account_id for row in session.execute(query)}
-        if not went:
-            break
-        surviving = {each: went.get(last, last) for each, last in surviving.items()}
-    return surviving
 
 
 @outbox.handles(TRANSFER_TOPIC)

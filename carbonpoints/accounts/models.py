@@ -86,22 +86,32 @@ class LinkedAccount(Model):
 
 
 class IdentityBankAccount(Model):
-    """Who owns or may use a bank account, by the keyed hash of its number (M8)."""
+    """Who owns or may use a bank account, and when, by the keyed hash of its number; one owner at a time (M8)."""
 
     __tablename__ = "identity_bank_account"
     __table_args__ = (
         CheckConstraint("relation IN ('owner','authorised_user')", name="relation"),
-        Index(
-            "uq_identity_bank_account_owner",
-            "identity_hash",
-            unique=True,
-            postgresql_where="relation = 'owner'",
+        ExcludeConstraint(
+            ("identity_hash", "="),
+            ("valid", "&&"),
+            name="ex_identity_bank_account_one_owner",
+            using="gist",
+            where="relation = 'owner'",
+        ),
+        ExcludeConstraint(
+            ("identity_hash", "="),
+            ("account_id", "="),
+            ("valid", "&&"),
+            name="ex_identity_bank_account_one_link",
+            using="gist",
         ),
         distributed_by("identity"),
     )
 
     identity_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    valid_from: Mapped[datetime] = mapped_column(Instant, primary_key=True)
+    valid: Mapped[Range[datetime]] = mapped_column(TSTZRANGE)
     relation: Mapped[str] = mapped_column(Text)
 
 

@@ -94,14 +94,14 @@ def _set_links(
     """Give a bank account exactly these relations to the two accounts; None is no link."""
     identity = bytes.fromhex(link["identity"])
     for account_id in relations:
-        identities.release_bank_accounts(session, account_id, [identity])
+        identities.end_bank_accounts(session, account_id, [identity], at)
         session.execute(
             update(LinkedAccount)
             .where(LinkedAccount.account_id == account_id, LinkedAccount.identity_hash == identity)
             .values(unlinked_at=at)
         )
     linked = [(identity, account_id, relation) for account_id, relation in relations.items() if relation]
-    identities.claim_bank_accounts(session, linked)
+    identities.claim_bank_accounts(session, linked, at)
     write_links(session, [(*each, link["masked_value"]) for each in linked], at)
 
 

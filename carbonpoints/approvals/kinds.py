@@ -7,7 +7,7 @@ does; a new kind, or another check, is plugged in there without touching the lif
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
@@ -85,10 +85,7 @@ def read_items(items: Sequence[ProposedVersion], zone: tzinfo) -> list[ProposedV
             read.append(found)
         except InvalidRequest as error:
             wrong += [
-                FieldError(
-                    f"items.{number}.{field.field}".rstrip("."), field.code, field.detail, field.params
-                )
-                for field in error.fields
+                replace(field, field=f"items.{number}.{field.field}".rstrip(".")) for field in error.fields
             ]
     if wrong:
         raise InvalidRequest(fields=wrong)

@@ -20,6 +20,7 @@ from lxml import etree
 from carbonpoints.behaviours.columns import CAMT_COLUMNS
 from carbonpoints.behaviours.records import BrokenFileError
 from carbonpoints.core.amounts import minor_digits, plain
+from carbonpoints.core.errors import Message
 
 HELD_BYTES_MAX = 4 * 1024 * 1024
 """So much of a message is read, at the most, without reaching the end of a transaction, an entry or a statement."""
@@ -169,10 +170,14 @@ class CamtTransactions:
             last = events.error_log.last_error
             kind = "no XML" if last is None else last.type_name
             raise self._broken(
-                "malformed", f"This is not well-formed ({kind}).", line_no=error.lineno or 0
+                "malformed",
+                Message("This is not well-formed (%(kind)s).", kind=kind),
+                line_no=error.lineno or 0,
             ) from None
         except _EndlessError:
-            raise self._broken("endless_element", f"An element has at most {HELD_BYTES_MAX} bytes.") from None
+            raise self._broken(
+                "endless_element", Message("An element has at most %(most)s bytes.", most=HELD_BYTES_MAX)
+            ) from None
         if self._root is None:
             raise self._wrong_message()
 
@@ -184,7 +189,9 @@ class CamtTransactions:
             return
         parent = element.getparent()
         if parent is None or self._name(parent) not in _PARENTS[name]:
-            raise self._broken("misplaced_element", "This element does not stand here.", element=element)
+            raise self._broken(
+                "misplaced_element", Message("This element does not stand here."), element=element
+            )
         self._numbers[name] += 1
         if name in ("Stmt", "Ntfctn"):
             self._statement = {}
@@ -203,7 +210,7 @@ class CamtTransactions:
         if found is None or element.getparent() is not None:
             raise self._wrong_message()
         if element.getroottree().docinfo.internalDTD is not None:
-            raise BrokenFileError(1, "document_type", "A document type is not accepted.")
+            raise BrokenFileError(1, "document_type", Message("A document type is not accepted."))
         self._root = element
         self._namespace, self._message = found.groups()
         self._wanted = {
@@ -222,7 +229,7 @@ class CamtTransactions:
             if len(self._transactions) == ENTRY_TRANSACTIONS_MAX:
                 raise self._broken(
                     "endless_entry",
-                    f"An entry has at most {ENTRY_TRANSACTIONS_MAX} transactions.",
+                    Message("An entry has at most %(most)s transactions.", most=ENTRY_TRANSACTIONS_MAX),
                     element=element,
                 )
             place = self._place("Ntry", "NtryDtls", "TxDtls")
@@ -287,7 +294,7 @@ class CamtTransactions:
         return "/".join(f"{name}[{self._numbers[name]}]" for name in (statement, *names))
 
     def _broken(
-        self, code: str, detail: str, *, line_no: int = 0, element: etree._Element | None = None
+        self, code: str, detail: Message, *, line_no: int = 0, element: etree._Element | None = None
     ) -> BrokenFileError:
         """Return the error at an element, or else at the one that began last."""
         if element is None and (element := self._root) is not None:
@@ -299,11 +306,15 @@ class CamtTransactions:
         path = "".join(
             f"/{name}[{self._numbers[name]}]" if name in _PARENTS else f"/{name}" for name in names
         )
-        return BrokenFileError(line_no or element.sourceline or 1, code, f"{path}: {detail}")
+        return BrokenFileError(
+            line_no or element.sourceline or 1,
+            code,
+            Message("%(place)s: %(detail)s", place=path, detail=detail),
+        )
 
     def _wrong_message(self) -> BrokenFileError:
         return BrokenFileError(
-            1, "wrong_message", "Expected a Document of camt.053 or camt.054, versions 2 to 8."
+            1, "wrong_message", Message("Expected a Document of camt.053 or camt.054, versions 2 to 8.")
         )
 
 

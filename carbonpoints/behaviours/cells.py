@@ -12,6 +12,7 @@ from iso18245 import MCCNotFound, get_mcc
 
 from carbonpoints.behaviours.columns import ColumnDefinition
 from carbonpoints.behaviours.profiles import ProfileDefinition, cell_pattern, table_columns
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.attributes import NUMBER, RefusedValueError
 
 _MERCHANT_CATEGORY = re.compile("[0-9]{4}")
@@ -21,11 +22,18 @@ _FLAGS = {"true": True, "false": False}
 class BadLineError(ValueError):
     """A line that is no event: the field at fault ("" for the line), a stable code and a sentence."""
 
-    def __init__(self, field: str, code: str, detail: str) -> None:
+    def __init__(self, field: str, code: str, detail: Message) -> None:
         super().__init__(f"{field}: {detail}" if field else detail)
         self.field = field
         self.code = code
         self.detail = detail
+
+    @property
+    def sentence(self) -> Message:
+        """The detail after the field."""
+        if not self.field:
+            return self.detail
+        return Message("%(field)s: %(detail)s", field=self.field, detail=self.detail)
 
 
 @dataclass(frozen=True)
@@ -66,20 +74,23 @@ class Columns:
             try:
                 values[name] = self.columns[name].value(cells)
             except RefusedValueError as refused:
-                raise BadLineError(name, refused.code, str(refused)) from None
+                raise BadLineError(name, refused.code, refused.sentence) from None
         return values
 
-    def place(self, cells: Sequence[str]) -> str:
+    def place(self, cells: Sequence[str]) -> Message | None:
         """Return what a report says about the place of a transaction in its message; nothing for a line."""
         if not self._is_unfolded:
-            return ""
+            return None
         element, line = (self.columns[name].parts[0] for name in ("element", "source_line"))
-        return f"{cells[element]} in line {cells[line]}: "
+        return Message("%(element)s in line %(line)s", element=cells[element], line=cells[line])
 
     def check_width(self, cells: Sequence[str]) -> None:
         """Raise BadLineError when a line has more or fewer cells than columns."""
         if len(cells) != self.width:
-            raise BadLineError("", "wrong_columns", f"Expected {self.width} cells, found {len(cells)}.")
+            message = Message(
+                "Expected %(width)s cells, found %(found)s.", width=self.width, found=len(cells)
+            )
+            raise BadLineError("", "wrong_columns", message)
 
 
 def find_columns(profile: ProfileDefinition, header: Sequence[str] | None, table: str = "") -> Columns:
@@ -95,7 +106,8 @@ def find_columns(profile: ProfileDefinition, header: Sequence[str] | None, table
     for column in declared:
         title = column.title or column.name
         if titles.count(title) != 1:
-            raise BadLineError(column.name, "wrong_header", f"The header must name {title!r} exactly once.")
+            message = Message("The header must name %(title)s exactly once.", title=repr(title))
+            raise BadLineError(column.name, "wrong_header", message)
         places[column.name] = titles.index(title)
     return Columns(profile, table, places, len(titles))
 
@@ -104,10 +116,12 @@ def _cell_reader(profile: ProfileDefinition, column: ColumnDefinition) -> Callab
     if column.type == "text":
         return None
     if column.type == "currency":
-        return _code_cell(is_currency, "unknown_currency", "Expected a currency of ISO 4217.")
+        return _code_cell(is_currency, "unknown_currency", Message("Expected a currency of ISO 4217."))
     if column.type == "merchant_category":
         return _code_cell(
-            _is_merchant_category, "unknown_merchant_category", "Expected a merchant category of ISO 18245."
+            _is_merchant_category,
+            "unknown_merchant_category",
+            Message("Expected a merchant category of ISO 18245."),
         )
     if column.type == "flag":
         read: Callable[[str], object] = _flag
@@ -127,14 +141,14 @@ def _cell_reader(profile: ProfileDefinition, column: ColumnDefinition) -> Callab
     return read_cell
 
 
-def _code_cell(is_known: Callable[[str], bool], code: str, detail: str) -> Callable[[str], object]:
+def _code_cell(is_known: Callable[[str], bool], code: str, message: Message) -> Callable[[str], object]:
     known = {""}
 
     def read(cell: str) -> str:
         text = cell.strip()
         if text not in known:
             if not is_known(text):
-                raise RefusedValueError(code, detail)
+                raise RefusedValueError.saying(code, message)
             known.add(text)
         return text
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+from carbonpoints.core.errors import Message
+
 _FIELDS = {
     "yyyy": "year", "yy": "year", "MM": "month", "dd": "day", "HH": "hour", "mm": "minute", "ss": "second",
     "XXX": "offset",
@@ -27,8 +29,24 @@ _CACHED = 4_096
 _SECONDS = {f"{second:02d}": timedelta(seconds=second) for second in range(60)}
 
 
+_SAID = {
+    "year": Message("the year"),
+    "month": Message("the month"),
+    "day": Message("the day"),
+    "hour": Message("the hour"),
+    "minute": Message("the minute"),
+    "second": Message("the second"),
+    "fraction": Message("the fraction of a second"),
+    "offset": Message("the offset"),
+}
+
+
 class DatePatternError(ValueError):
     """The pattern is not one of this language; the message says where."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 def _compile(pattern: str) -> tuple[re.Pattern[str], frozenset[str]]:
@@ -43,15 +61,17 @@ def _compile(pattern: str) -> tuple[re.Pattern[str], frozenset[str]]:
             "fraction" if set(piece) == {"S"} and len(piece) <= _FRACTION_DIGITS else _FIELDS.get(piece, "")
         )
         if not name:
-            raise DatePatternError(f"{piece!r} is no field: use yyyy yy MM dd HH mm ss S XXX")
+            raise DatePatternError(
+                Message("%(piece)s is no field: use yyyy yy MM dd HH mm ss S XXX", piece=repr(piece))
+            )
         if name in names:
-            raise DatePatternError(f"the {name} is there twice")
+            raise DatePatternError(Message("%(field)s is there twice", field=_SAID[name]))
         names.add(name)
         digits = f"[0-9]{{{len(piece)}}}" if name != "offset" else "Z|[+-][0-9]{2}:[0-9]{2}"
         parts.append(f"(?P<{name}>{digits})")
     missing = [name for name in _DAY if name not in names]
     if missing:
-        raise DatePatternError(f"the {missing[0]} is missing")
+        raise DatePatternError(Message("%(field)s is missing", field=_SAID[missing[0]]))
     return re.compile("".join(parts)), frozenset(names)
 
 
@@ -76,7 +96,7 @@ def date_reader(pattern: str) -> Callable[[str], date]:
     """
     expression, names = _compile(pattern)
     if names != set(_DAY):
-        raise DatePatternError("a date has year, month and day only")
+        raise DatePatternError(Message("a date has year, month and day only"))
     known: dict[str, date] = {}
 
     def read(text: str) -> date:
@@ -101,7 +121,7 @@ def instant_reader(pattern: str, time_zone: str) -> Callable[[str], datetime]:
     """
     expression, names = _compile(pattern)
     if not {"hour", "minute"} <= names:
-        raise DatePatternError("an instant has hour and minute")
+        raise DatePatternError(Message("an instant has hour and minute"))
     zone = ZoneInfo(time_zone)
 
     def read(text: str) -> datetime:

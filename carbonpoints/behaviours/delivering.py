@@ -19,7 +19,7 @@ from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.behaviours.work import Receipt
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import transaction
-from carbonpoints.core.errors import CarbonpointsError, FieldError, InvalidRequest
+from carbonpoints.core.errors import CarbonpointsError, FieldError, InvalidRequest, Message
 from carbonpoints.core.ids import NumberedId, account_public_id
 from carbonpoints.ledger.queries import Balances
 from carbonpoints.rules.attributes import AttributeChecks
@@ -150,7 +150,7 @@ WRONG_SOURCE = (SourceNotYours, UnknownSource)
 
 
 def _of_wrong_source(read: ReadEvent, error: type[CarbonpointsError]) -> ReadEvent:
-    wrong = FieldError("source", error.code, error.title, {"source": read.source})
+    wrong = FieldError.saying("source", error.code, Message.said(error.title, {"source": read.source}))
     return ReadEvent(read.event_id, read.source, None, Disposition.INVALID, (wrong,))
 
 

@@ -20,7 +20,7 @@ from carbonpoints.behaviours.profiles import (
     validate_mapping,
     validate_profile,
 )
-from carbonpoints.core.errors import FieldError
+from carbonpoints.core.errors import FieldError, Message
 from carbonpoints.rules.catalogue import load_catalogue
 from carbonpoints.rules.changes import refuse_other_code, wrong_content
 from carbonpoints.rules.definitions import BehaviourDefinition
@@ -54,7 +54,8 @@ class Surroundings:
     def misfits(self, profile: ProfileDefinition) -> Found:
         """Yield (path, sentence) for everything in a profile that does not fit."""
         if profile.source not in self.sources:
-            yield "source", f"{profile.source} is no event source of this programme"
+            message = Message("%(source)s is no event source of this programme", source=profile.source)
+            yield "source", message
         yield from validate_mapping(profile, self.behaviours)
 
 
@@ -84,7 +85,7 @@ def proposed_profiles(proposed: Sequence[ProposedVersion]) -> dict[int, ProfileD
 def wrong_fields(number: int, profile: ProfileDefinition, around: Surroundings) -> list[FieldError]:
     """Return what does not fit in the profile of an item."""
     return [
-        FieldError(f"items.{number}.content.{path}", "wrong_definition", message)
+        FieldError.saying(f"items.{number}.content.{path}", "wrong_definition", message)
         for path, message in around.misfits(profile)
     ]
 

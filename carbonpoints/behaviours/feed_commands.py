@@ -25,9 +25,8 @@ from carbonpoints.behaviours.profiles import ProfileDefinition, parse_profile, s
 from carbonpoints.behaviours.trial_load import TrialLoad
 from carbonpoints.behaviours.trial_services import load_without_trace
 from carbonpoints.core.db import reading
-from carbonpoints.core.errors import CarbonpointsError
 from carbonpoints.core.shared_clock import fix_shared_clock
-from carbonpoints.rules.nodes import DefinitionError
+from carbonpoints.rules.commands import own_words
 from carbonpoints.rules.services import find_programme
 
 LOOK_S = 0.5
@@ -65,7 +64,7 @@ def load_file(
 
     Stopping the command stops nothing else: the workers go on with the file.
     """
-    with _one_line(), ExitStack() as stack:
+    with own_words(), ExitStack() as stack:
         programme_id = find_programme(bank=bank, programme=programme).programme_id
         if business_date is not None:
             stack.enter_context(_business_date(programme_id, business_date))
@@ -82,7 +81,7 @@ def load_file(
 @click.argument("job_id", type=click.UUID)
 def show_status(*, job_id: uuid.UUID) -> None:
     """Show how far a file has come and what became of its lines."""
-    with _one_line():
+    with own_words():
         _print_progress(feed_services.read_progress(job_id=job_id))
 
 
@@ -90,7 +89,7 @@ def show_status(*, job_id: uuid.UUID) -> None:
 @click.argument("job_id", type=click.UUID)
 def show_refused(*, job_id: uuid.UUID) -> None:
     """List the refused lines of a file, by number in the file, each with its reason."""
-    with _one_line():
+    with own_words():
         feed_services.read_progress(job_id=job_id)
         after = 0
         while rows := feed_services.read_refused(job_id=job_id, after=after):
@@ -111,7 +110,7 @@ def try_file(
     *, profile_file: Path, file: Path, tables: tuple[str, ...], bank: str | None, programme: str | None
 ) -> None:
     """Say what PROFILE.yaml makes of FILE, or of its beginning; nothing is credited, and nothing kept."""
-    with _one_line(), ExitStack() as stack:
+    with own_words(), ExitStack() as stack:
         profile = _read_profile(profile_file)
         trial = load_without_trace(
             programme_id=find_programme(bank=bank, programme=programme).programme_id,
@@ -139,7 +138,7 @@ def import_profiles(
     unknown = [code for code in codes if code not in shipped]
     if unknown:
         raise click.UsageError(f"no such profile: {', '.join(unknown)}; there are {', '.join(shipped)}")
-    with _one_line():
+    with own_words():
         outcome = feed_services.import_profiles(
             programme_id=find_programme(bank=bank, programme=programme).programme_id,
             profiles=[shipped[code] for code in codes],
@@ -157,19 +156,6 @@ def _read_profile(path: Path) -> ProfileDefinition:
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{path} cannot be read: {error}") from None
     return parse_profile(text, path.name)
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """End with the error's own sentences where the caller is at fault."""
-    try:
-        yield
-    except DefinitionError as error:
-        raise click.ClickException(str(error)) from None
-    except CarbonpointsError as error:
-        lines = [str(error) % error.params if error.params else str(error)]
-        lines += [str(field) for field in error.fields]
-        raise click.ClickException("\n".join(lines)) from None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from carbonpoints.core.http import Schema
+from carbonpoints.core.sentences import Told
 
 STATES = ("received", "staged", "done", "failed")
 
@@ -13,7 +14,7 @@ class JobErrorSchema(Schema):
     """Why a whole file failed, of which nothing was credited then."""
 
     code = fields.String(required=True)
-    detail = fields.String(required=True)
+    detail = Told(required=True)
     line_no = fields.Integer(required=True, allow_none=True)
 
 

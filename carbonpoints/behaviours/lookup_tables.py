@@ -9,7 +9,7 @@ from carbonpoints.behaviours.cells import BadLineError
 from carbonpoints.behaviours.profiles import ProfileDefinition, expression
 from carbonpoints.behaviours.records import BrokenFileError, Records
 from carbonpoints.behaviours.segments import read_columns
-from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.core.errors import FieldError, InvalidRequest, Message
 from carbonpoints.rules.attributes import is_clean
 from carbonpoints.rules.language import EvaluationError
 
@@ -50,7 +50,9 @@ def _read_table(profile: ProfileDefinition, name: str, file: BinaryIO) -> dict[s
     table: dict[str, str] = {}
     for line_no, cells in records:
         if records.offset > TABLE_BYTES_MAX:
-            raise BrokenFileError(line_no, "too_large", f"A table has at most {TABLE_BYTES_MAX} bytes.")
+            raise BrokenFileError(
+                line_no, "too_large", Message("A table has at most %(most)s bytes.", most=TABLE_BYTES_MAX)
+            )
         if cells == []:
             continue
         try:
@@ -60,9 +62,13 @@ def _read_table(profile: ProfileDefinition, name: str, file: BinaryIO) -> dict[s
             values = columns.values(cells, key.names | value.names)
             found, kept = str(key.evaluate(values)), str(value.evaluate(values))
         except (BadLineError, EvaluationError) as error:
-            raise BrokenFileError(line_no, getattr(error, "code", "wrong_value"), str(error)) from None
+            raise BrokenFileError(line_no, error.code, error.sentence) from None
         if not is_clean(found + kept):
-            raise BrokenFileError(line_no, "control_character", "Control characters are not accepted.")
+            raise BrokenFileError(
+                line_no, "control_character", Message("Control characters are not accepted.")
+            )
         if table.setdefault(found, kept) != kept:
-            raise BrokenFileError(line_no, "two_values", "An earlier line has another value for this key.")
+            raise BrokenFileError(
+                line_no, "two_values", Message("An earlier line has another value for this key.")
+            )
     return table

@@ -33,6 +33,7 @@ from carbonpoints.behaviours.targets import (
     event_targets,
     reversal_targets,
 )
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.attributes import RefusedValueError
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.language import FAILURES, EvaluationError, Expression
@@ -222,7 +223,7 @@ class LineMapper:
             if not found[REVERSES_FIELD]:
                 break
             if found[REVERSES_FIELD] == found[EVENT_ID_FIELD]:
-                raise BadLineError(REVERSES_FIELD, "itself", "A line cannot take itself back.")
+                raise BadLineError(REVERSES_FIELD, "itself", Message("A line cannot take itself back."))
         targets = self._mapping_of(cells).targets
         values = columns.values(cells, _names_of(targets))
         for target in targets:
@@ -233,7 +234,7 @@ class LineMapper:
         if value is not None and value != "":
             _check(target, value)
         elif target.needed:
-            raise BadLineError(target.field, "missing", "A value is needed.")
+            raise BadLineError(target.field, "missing", Message("A value is needed."))
         return value
 
     def _mapping_of(self, cells: Sequence[str]) -> _Mapping:
@@ -270,11 +271,15 @@ def _evaluate(field: str, source: Expression, values: Mapping[str, object], tabl
     try:
         return source.evaluate(values, tables)
     except EvaluationError as error:
-        raise BadLineError(field, error.code, f"{source.source}: {error}") from None
+        raise BadLineError(
+            field,
+            error.code,
+            Message("%(expression)s: %(message)s", expression=source.source, message=error.sentence),
+        ) from None
 
 
 def _check(target: Target, value: object) -> None:
     try:
         target.check(value)
     except RefusedValueError as refused:
-        raise BadLineError(target.field, refused.code, str(refused)) from None
+        raise BadLineError(target.field, refused.code, refused.sentence) from None

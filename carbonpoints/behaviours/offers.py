@@ -1,36 +1,25 @@
-"""What each behaviour is worth to one customer today: rule, caps and what is left of them, consent."""
+"""What each behaviour is worth to one customer today: rule, caps and budgets and what is left of them, consent."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from carbonpoints.accounts.access import consents_in_force, reading_account
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.behaviours import usage_store
+from carbonpoints.behaviours.prospects import CapLeft, UsedUp, bonus_short_of, caps_left, prospect_of
 from carbonpoints.core import clock
 from carbonpoints.core.amounts import plain
 from carbonpoints.core.auth import Caller
+from carbonpoints.core.sentences import Sentence
+from carbonpoints.rules.budget_views import read_budgets_left
+from carbonpoints.rules.budgets import BudgetLeft
 from carbonpoints.rules.campaigns import Boost, facts_of
 from carbonpoints.rules.catalogue import load_catalogue
-from carbonpoints.rules.definitions import CapDefinition
 from carbonpoints.rules.engine import CompiledRule
-from carbonpoints.rules.usage import UsageBook, UsageRow
-
-
-@dataclass(frozen=True)
-class CapLeft:
-    """A cap, and what this account has left of it in the running period; null where it does not limit."""
-
-    code: str
-    window: str
-    count: int | None
-    count_left: int | None
-    mg: int | None
-    mg_left: int | None
-    millicredits: int | None
-    millicredits_left: int | None
+from carbonpoints.rules.usage import UsageBook
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,8 @@ class RunningCampaign:
     bonus_millicredits: int
     valid_from: datetime
     valid_to: datetime
+    budget: UsedUp | None = None
+    """The budget that covers no bonus of it today."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +63,16 @@ class Task:
     caps: Sequence[CapLeft]
     """The rule's own caps, and those it shares with other behaviours."""
     campaigns: Sequence[RunningCampaign]
+    earns_credits: bool
+    """Whether an act of today can still earn credits, for all that caps and budgets have left."""
+    earns_reduction: bool
+    """Whether an act of today can still earn an estimated reduction."""
+    used_up_cap: str | None
+    """The cap because of which it cannot."""
+    used_up_budget: UsedUp | None
+    """The budget because of which it cannot."""
+    sentence: Sentence | None
+    """What is to be said of a cap or budget that is used up."""
     consent_source: str
     consent_needed: bool
     """Whether the customer must still consent before this behaviour earns anything."""
@@ -96,23 +97,23 @@ def list_tasks(*, caller: Caller, account_id: int | None, purpose: str | None) -
         ranges = usage_store.ranges_of((head.account_id, compiled, today) for compiled in offers)
         usage = usage_store.load_ranges(session, ranges).get(head.account_id) or UsageBook()
         usage.opened_on = settings.calendar.local_date(head.opened_at)
-        return [_task(compiled, usage, today, given=(head.account_id, given)) for compiled in offers]
-
-
-def _left(limit: int | None, used: int) -> int | None:
-    return None if limit is None else max(0, limit - used)
-
-
-def caps_left(compiled: CompiledRule, usage: UsageBook, today: date) -> list[CapLeft]:
-    """Return each cap of a rule, shared ones too, with what an account has left of it on a date."""
-    return [_cap_left(cap, used) for cap, used in compiled.used(usage, today)]
+        consents = {source for account_id, source in given if account_id == head.account_id}
+        booked_on = settings.calendar.business_date(instant)
+        budgets = read_budgets_left(session, settings, catalogue.budgets, booked_on)
+        return [_task(compiled, usage, today, consents, budgets) for compiled in offers]
 
 
 def _task(
-    compiled: CompiledRule, usage: UsageBook, today: date, *, given: tuple[int, Container[tuple[int, str]]]
+    compiled: CompiledRule,
+    usage: UsageBook,
+    today: date,
+    consents: Container[str],
+    budgets: Sequence[BudgetLeft],
 ) -> Task:
     behaviour, rule = compiled.behaviour, compiled.rule
-    account_id, consents = given
+    caps = caps_left(compiled, usage, today)
+    prospect = prospect_of(rule, caps, budgets)
+    rows = compiled.rows(usage, today)
     boosts = compiled.boosts.ordered if compiled.boosts is not None else ()
     return Task(
         behaviour=behaviour.code,
@@ -127,27 +128,26 @@ def _task(
         posts_reduction=rule.purpose == "reduction",
         expiry_months=rule.expiry_months,
         pending_days=rule.pending_days,
-        caps=caps_left(compiled, usage, today),
-        campaigns=[_running(boost, facts_of(usage, today)) for boost in boosts],
+        caps=caps,
+        campaigns=[
+            replace(
+                running_campaign(boost, facts_of(usage, today)),
+                budget=bonus_short_of(boost, rows, prospect, budgets),
+            )
+            for boost in boosts
+        ],
+        earns_credits=prospect.earns_credits,
+        earns_reduction=prospect.earns_reduction,
+        used_up_cap=prospect.cap,
+        used_up_budget=prospect.budget,
+        sentence=prospect.sentence,
         consent_source=behaviour.consent_source,
-        consent_needed=(account_id, behaviour.consent_source) not in consents,
+        consent_needed=behaviour.consent_source not in consents,
     )
 
 
-def _cap_left(cap: CapDefinition, used: UsageRow) -> CapLeft:
-    return CapLeft(
-        code=cap.code,
-        window=cap.window,
-        count=cap.count,
-        count_left=_left(cap.count, used.awards),
-        mg=cap.mg,
-        mg_left=_left(cap.mg, used.reduction_mg),
-        millicredits=cap.millicredits,
-        millicredits_left=_left(cap.millicredits, used.amount_millicredits),
-    )
-
-
-def _running(boost: Boost, facts: Mapping[str, object]) -> RunningCampaign:
+def running_campaign(boost: Boost, facts: Mapping[str, object]) -> RunningCampaign:
+    """Return a campaign as customers see it, and whether it is for an account of which these facts are known."""
     campaign = boost.definition
     return RunningCampaign(
         code=campaign.code,

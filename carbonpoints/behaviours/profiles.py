@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from carbonpoints.behaviours.columns import CAMT_COLUMNS, ColumnDefinition, ColumnType
 from carbonpoints.behaviours.date_patterns import DatePatternError, date_reader, instant_reader
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.definitions import BehaviourDefinition
 from carbonpoints.rules.language import Expression, ExpressionError, ValueType, Variable, compile_expression
 from carbonpoints.rules.nodes import content_tree, yaml_tree
@@ -31,7 +32,7 @@ _VALUE_TYPES: Mapping[ColumnType, ValueType] = {
 }  # fmt: skip
 """What cells are to expressions; codes are texts."""
 
-Found = Iterator[tuple[str, str]]
+Found = Iterator[tuple[str, Message]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,19 +166,19 @@ def expression(
 def validate_profile(profile: ProfileDefinition) -> Found:
     """Yield (path, sentence) for every problem that the profile shows by itself."""
     if not _CODE.match(profile.code):
-        yield "code", "must be small letters, digits and underscores"
+        yield "code", Message("must be small letters, digits and underscores")
     for name in ("name_en", "name_zh", "source"):
         if not getattr(profile, name).strip():
-            yield name, "must not be empty"
+            yield name, Message("must not be empty")
     try:
         ZoneInfo(profile.time_zone)
     except (KeyError, ValueError, OSError):
-        yield "time_zone", f"{profile.time_zone!r} is no IANA time zone"
+        yield "time_zone", Message("%(name)s is no IANA time zone", name=repr(profile.time_zone))
         return
     if bool(profile.columns) == (profile.format == "camt"):
         yield (
             "columns",
-            "are declared for csv, and only there: a camt transaction gives the same for all banks",
+            Message("are declared for csv, and only there: a camt transaction gives the same for all banks"),
         )
     problems = [*_columns(profile, profile.columns, "columns"), *_tables(profile)]
     yield from problems
@@ -188,7 +189,7 @@ def validate_profile(profile: ProfileDefinition) -> Found:
 def _tables(profile: ProfileDefinition) -> Found:
     for name, table in profile.tables.items():
         if not _CODE.match(name):
-            yield f"tables.{name}", "must be small letters, digits and underscores"
+            yield f"tables.{name}", Message("must be small letters, digits and underscores")
         problems = list(_columns(profile, table.columns, f"tables.{name}.columns"))
         yield from problems
         if not problems:
@@ -213,7 +214,7 @@ def _expressions(profile: ProfileDefinition) -> Found:
             yield from _expression(profile, f"{path}data.{name}", source, None)
         for name in mapping.keyed:
             if name not in mapping.data:
-                yield f"{path}keyed", f"{name} is not in data"
+                yield f"{path}keyed", Message("%(name)s is not in data", name=name)
 
 
 def mapping_paths(profile: ProfileDefinition) -> Iterator[tuple[str, MappingDefinition]]:
@@ -228,7 +229,7 @@ def validate_mapping(profile: ProfileDefinition, behaviours: Mapping[str, Behavi
     for path, mapping in mapping_paths(profile):
         behaviour = behaviours.get(mapping.behaviour)
         if behaviour is None:
-            yield f"{path}behaviour", f"{mapping.behaviour} is no behaviour type"
+            yield f"{path}behaviour", Message("%(code)s is no behaviour type", code=mapping.behaviour)
         else:
             yield from _mapping(profile, path, mapping, behaviour)
 
@@ -239,14 +240,14 @@ def _mapping(
     for name, source in mapping.data.items():
         attribute = behaviour.attributes.get(name)
         if attribute is None:
-            yield f"{path}data.{name}", f"{behaviour.code} has no such attribute"
+            yield f"{path}data.{name}", Message("%(code)s has no such attribute", code=behaviour.code)
         elif name in mapping.keyed and attribute.type != "text":
-            yield f"{path}keyed", f"{name} is no text"
+            yield f"{path}keyed", Message("%(name)s is no text", name=name)
         else:
             yield from _expression(profile, f"{path}data.{name}", source, attribute.type)
     needed = {name for name, attribute in behaviour.attributes.items() if attribute.required}
     for name in sorted((needed | set(behaviour.evidence)) - mapping.data.keys()):
-        yield f"{path}data", f"{name} is missing: {behaviour.code} needs it"
+        yield f"{path}data", Message("%(name)s is missing: %(code)s needs it", name=name, code=behaviour.code)
 
 
 def _expression(
@@ -255,17 +256,20 @@ def _expression(
     try:
         expression(profile, source, expects, table=table)
     except ExpressionError as error:
-        yield path, f"column {error.column}: {error.message}"
+        yield path, Message("column %(column)s: %(message)s", column=error.column, message=error.message)
 
 
 def _occurred_at(profile: ProfileDefinition) -> Found:
     try:
         found = expression(profile, profile.occurred_at, None)
     except ExpressionError as error:
-        yield "occurred_at", f"column {error.column}: {error.message}"
+        yield (
+            "occurred_at",
+            Message("column %(column)s: %(message)s", column=error.column, message=error.message),
+        )
     else:
         if found.type not in ("date", "instant"):
-            yield "occurred_at", "must be a date or an instant"
+            yield "occurred_at", Message("must be a date or an instant")
 
 
 def _columns(profile: ProfileDefinition, columns: tuple[ColumnDefinition, ...], path: str) -> Found:
@@ -274,22 +278,22 @@ def _columns(profile: ProfileDefinition, columns: tuple[ColumnDefinition, ...], 
     for no, column in enumerate(columns):
         here = f"{path}.{no}"
         if not _NAME.match(column.name):
-            yield f"{here}.name", "must be a name: a letter, then letters, digits and underscores"
+            yield f"{here}.name", Message("must be a name: a letter, then letters, digits and underscores")
         if unicodedata.normalize("NFKC", column.name) in seen:
-            yield f"{here}.name", f"{column.name} is there twice"
+            yield f"{here}.name", Message("%(name)s is there twice", name=column.name)
         seen.add(unicodedata.normalize("NFKC", column.name))
         for part in column.of:
             if part not in texts:
-                yield f"{here}.of", f"{part} is no text column"
+                yield f"{here}.of", Message("%(name)s is no text column", name=part)
         if column.of and column.type == "text":
-            yield f"{here}.type", "must be number, date or instant where cells are joined"
+            yield f"{here}.type", Message("must be number, date or instant where cells are joined")
         if column.type in ("date", "instant"):
             try:
                 cell_pattern(profile, column)
             except DatePatternError as error:
-                yield f"{here}.format", str(error)
+                yield f"{here}.format", error.message
         elif column.format:
-            yield f"{here}.format", "is for dates and instants only"
+            yield f"{here}.format", Message("is for dates and instants only")
 
 
 def cell_pattern(profile: ProfileDefinition, column: ColumnDefinition) -> Callable[[str], object]:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from carbonpoints.behaviours.cells import BadLineError
 from carbonpoints.behaviours.profiles import ProfileDefinition
+from carbonpoints.core.errors import Message
 
 LINE_BYTES_MAX = 1024 * 1024
 _BYTE_ORDER_MARK = "\ufeff"
@@ -21,7 +22,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 class BrokenFileError(ValueError):
     """From this line on nobody can tell what is a record and what is not: nothing of the file may count."""
 
-    def __init__(self, line_no: int, code: str, detail: str) -> None:
+    def __init__(self, line_no: int, code: str, detail: Message) -> None:
         super().__init__(f"line {line_no}: {detail}")
         self.line_no = line_no
         self.code = code
@@ -67,14 +68,24 @@ class Records:
                         yield first, cells
                     else:
                         self._is_readable = True
-                        yield first, BadLineError("", "wrong_encoding", f"This is not {self._encoding}.")
+                        yield (
+                            first,
+                            BadLineError(
+                                "",
+                                "wrong_encoding",
+                                Message("This is not %(encoding)s.", encoding=self._encoding),
+                            ),
+                        )
                     first = self.line_count + 1
             except csv.Error as error:
                 if self.line_count > first or "unexpected end" in str(error):
                     raise BrokenFileError(
-                        first, "unclosed_quote", "The quote in this line is not closed."
+                        first, "unclosed_quote", Message("The quote in this line is not closed.")
                     ) from None
-                yield first, BadLineError("", "wrong_quotes", "Quotes and cells do not fit together.")
+                yield (
+                    first,
+                    BadLineError("", "wrong_quotes", Message("Quotes and cells do not fit together.")),
+                )
             else:
                 return
 
@@ -85,7 +96,9 @@ class Records:
             self.line_count += 1
             if len(line) > LINE_BYTES_MAX:
                 raise BrokenFileError(
-                    self.line_count, "endless_line", f"A line has at most {LINE_BYTES_MAX} bytes."
+                    self.line_count,
+                    "endless_line",
+                    Message("A line has at most %(most)s bytes.", most=LINE_BYTES_MAX),
                 )
             try:
                 text = line.decode(encoding)

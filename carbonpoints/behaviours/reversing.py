@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.merging import surviving_accounts
+from carbonpoints.accounts.identities import surviving_accounts
 from carbonpoints.behaviours.acts import release_acts, settle_acts
 from carbonpoints.behaviours.candidates import Candidate, Delivery
 from carbonpoints.behaviours.dispositions import Disposition

@@ -8,7 +8,7 @@ from carbonpoints.accounts.schemas import BalancesSchema, PurposeQuerySchema
 from carbonpoints.core.errors import FieldError
 from carbonpoints.core.http import Schema
 from carbonpoints.core.problems import field_body
-from carbonpoints.core.sentences import Caveat, SentenceSchema
+from carbonpoints.core.sentences import Caveat, SentenceSchema, Told
 
 _DRAFT = {"description": "Null for a draft that is tried out."}
 
@@ -75,7 +75,7 @@ class ConditionSchema(Schema):
 class StepSchema(Schema):
     """A part of a formula and its value."""
 
-    text = fields.String(required=True)
+    text = Told(required=True)
     value = fields.String(required=True)
 
 
@@ -275,6 +275,15 @@ class CapLeftSchema(Schema):
     millicredits_left = fields.Integer(required=True, allow_none=True)
 
 
+class UsedUpSchema(Schema):
+    """A budget that is used up, or has too little left, until a new period begins after `ends_on`."""
+
+    code = fields.String(required=True)
+    name_en = fields.String(required=True)
+    name_zh = fields.String(required=True)
+    ends_on = fields.Date(required=True)
+
+
 class RunningCampaignSchema(Schema):
     """A campaign of today for a behaviour."""
 
@@ -297,6 +306,17 @@ class RunningCampaignSchema(Schema):
     valid_to = fields.AwareDateTime(required=True, format="iso")
 
 
+class OfferedCampaignSchema(RunningCampaignSchema):
+    """A campaign of today for a behaviour, and whether there is anything left to give."""
+
+    budget = fields.Nested(
+        UsedUpSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The budget that covers no bonus of it today."},
+    )
+
+
 class TaskSchema(Schema):
     """What one behaviour is worth to this customer today."""
 
@@ -313,7 +333,29 @@ class TaskSchema(Schema):
     expiry_months = fields.Integer(required=True)
     pending_days = fields.Integer(required=True)
     caps = fields.List(fields.Nested(CapLeftSchema), required=True)
-    campaigns = fields.List(fields.Nested(RunningCampaignSchema), required=True)
+    campaigns = fields.List(fields.Nested(OfferedCampaignSchema), required=True)
+    earns_credits = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether an act of today can still earn credits, by caps and budgets."},
+    )
+    earns_reduction = fields.Boolean(
+        required=True, metadata={"description": "Whether it can still earn an estimated reduction."}
+    )
+    used_up_cap = fields.String(
+        required=True, allow_none=True, metadata={"description": "The cap because of which it cannot."}
+    )
+    used_up_budget = fields.Nested(
+        UsedUpSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The budget because of which it earns no credits."},
+    )
+    sentence = fields.Nested(
+        SentenceSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Where a cap or a budget is used up: what that means for an act of today."},
+    )
     consent_source = fields.String(required=True)
     consent_needed = fields.Boolean(required=True)
 

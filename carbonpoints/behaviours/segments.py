@@ -17,6 +17,7 @@ from carbonpoints.behaviours.mapping import LineMapper
 from carbonpoints.behaviours.profiles import ProfileDefinition
 from carbonpoints.behaviours.records import BrokenFileError, Records
 from carbonpoints.behaviours.staged import CHUNK_EVENTS, ChunkWriter
+from carbonpoints.core.errors import Message
 
 SEGMENT_RECORDS = 256_000
 BUCKETS_MAX = 64
@@ -40,7 +41,7 @@ class RefusedLine:
     line_no: int
     field: str
     code: str
-    detail: str
+    detail: Message
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ def read_segment(
         try:
             line = mapper.map(_readable(cells)) if cells else None
         except BadLineError as bad:
-            place = "" if isinstance(cells, BadLineError) else columns.place(cells)
-            segment.refused.append(RefusedLine(line_no, bad.field, bad.code, f"{place}{bad.detail}"))
+            place = None if isinstance(cells, BadLineError) else columns.place(cells)
+            detail = Message("%(place)s: %(detail)s", place=place, detail=bad.detail) if place else bad.detail
+            segment.refused.append(RefusedLine(line_no, bad.field, bad.code, detail))
             continue
         if line is None:
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -19,15 +20,16 @@ from carbonpoints.approvals.versions import StoredVersion, VersionKind, read_ver
 from carbonpoints.behaviours.deciding import expiry_of
 from carbonpoints.behaviours.dispositions import Disposition, disposition_of
 from carbonpoints.behaviours.explaining import explain
-from carbonpoints.behaviours.offers import CapLeft, caps_left
+from carbonpoints.behaviours.prospects import CapLeft, caps_left
+from carbonpoints.behaviours.tried_campaigns import tried_campaign
 from carbonpoints.behaviours.views import ending_view
 from carbonpoints.core import clock
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading
-from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.core.errors import FieldError, InvalidRequest, Message
 from carbonpoints.core.programmes import programme_of
 from carbonpoints.rules.attributes import AttributeChecks, RefusedAttributesError
-from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
+from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition, campaign_scope, shared_scope
 from carbonpoints.rules.catalogue import PinnedRule, held_as, judge_at, read_held
 from carbonpoints.rules.checking import check_rule
 from carbonpoints.rules.definitions import BehaviourDefinition, FactorDefinition, RuleDefinition
@@ -38,15 +40,19 @@ from carbonpoints.rules.language import ExpressionError
 from carbonpoints.rules.nodes import DefinitionError
 from carbonpoints.rules.parsing import parse_content
 from carbonpoints.rules.samples import staged_usage
+from carbonpoints.rules.term_checks import check_term
 from carbonpoints.rules.timelines import Definition, Held, HeldVersions
+from carbonpoints.rules.tracing import CampaignResult, trace_campaigns
 from carbonpoints.rules.usage import UsageBook, period_start
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsedBefore:
-    """What the account has used of the rule's caps in the running period of one window."""
+    """What the account has used in the running period of one window: of the rule's caps, or of those named."""
 
     window: str
+    shared_cap: str | None = None
+    campaign: str | None = None
     awards: int = 0
     reduction_mg: int = 0
     amount_millicredits: int = 0
@@ -86,6 +92,7 @@ def simulate_event(
     occurred_at: datetime | None,
     counters: Mapping[str, int],
     used: Sequence[UsedBefore],
+    opened_on: date | None,
     version_ids: Sequence[int],
     draft: Draft,
 ) -> dict[str, Any]:
@@ -100,31 +107,40 @@ def simulate_event(
         programme_id = programme_of(session, caller)
         day = programme_settings(session, programme_id).calendar.local_date(instant)
         held = read_held(session, programme_id)
-        for chosen in (_stored(session, programme_id, version_ids), _drafted(programme_id, draft)):
-            _refuse_strays(chosen, behaviour)
+        drafted = _drafted(programme_id, draft)
+        for chosen in (_stored(session, programme_id, version_ids), drafted):
+            _refuse_strays(chosen, held, behaviour)
             held = _with_chosen(held, chosen)
     pinned = judge_at(held, behaviour, instant)
     if pinned is None:
-        message = "There is no such behaviour at that time."
-        raise InvalidRequest(fields=[FieldError("behaviour", "unknown_behaviour", message)])
+        message = Message("There is no such behaviour at that time.")
+        raise InvalidRequest(fields=[FieldError.saying("behaviour", "unknown_behaviour", message)])
     try:
         canonical = AttributeChecks(pinned.behaviour).canonical(attributes)
     except RefusedAttributesError as refused:
         wrong = [replace(each, field=f"attributes.{each.field}") for each in refused.fields]
         raise InvalidRequest(fields=wrong) from None
     found = _findings(pinned, held) if draft.is_given else []
-    compiled = _compiled(pinned, found)
+    of_terms = _term_findings(draft, drafted, held)
+    compiled = _compiled(pinned, found, of_terms)
+    caps: list[CapLeft] = []
+    campaigns: list[CampaignResult] = []
     if compiled is None:
         problem = pinned.problem or "no_rule_in_force"
         outcome = Outcome(problem, 0, 0, None, {"reason": problem})
-        caps: list[CapLeft] = []
     else:
         values = compiled.values(canonical)
-        usage = _usage(compiled, values, counters, used, day)
-        caps = caps_left(compiled, usage, day)
-        outcome = compiled.settle(compiled.assess(values), usage, day)
-    answer = _answer(pinned, compiled, canonical, outcome, day=day)
-    return {**answer, "caps": caps, "findings": found}
+        before = _usage(compiled, values, counters, used, day)
+        before.opened_on = opened_on
+        caps = caps_left(compiled, before, day)
+        outcome = compiled.settle(compiled.assess(values), deepcopy(before), day)
+        campaigns = trace_campaigns(compiled, values, before, day, outcome)
+    return {
+        **_answer(pinned, compiled, canonical, outcome, day=day),
+        "caps": caps,
+        "campaigns": [tried_campaign(result) for result in campaigns],
+        "findings": [*found, *of_terms],
+    }
 
 
 def _answer(
@@ -218,8 +234,9 @@ def _unstored(programme_id: int, kind: VersionKind, code: str) -> StoredVersion:
     )
 
 
-def _refuse_strays(chosen: HeldVersions, behaviour: str) -> None:
+def _refuse_strays(chosen: HeldVersions, held: HeldVersions, behaviour: str) -> None:
     """Raise InvalidRequest where something that was chosen would be left aside in silence."""
+    concerned = {term.version.key for term in _terms(held) if behaviour in term.definition.behaviours}
     wrong = [
         FieldError(
             "behaviour",
@@ -230,6 +247,14 @@ def _refuse_strays(chosen: HeldVersions, behaviour: str) -> None:
         for rule in chosen.rules
         if rule.definition.behaviour != behaviour
     ]
+    wrong += [
+        FieldError(
+            "behaviour", "other_behaviour", "%(code)s is for other behaviours.", {"code": term.version.code}
+        )
+        for term in _terms(chosen)
+        # One that names the behaviour no more stands in the place of what does.
+        if behaviour not in term.definition.behaviours and term.version.key not in concerned
+    ]
     codes = Counter(version.key for version in chosen.versions)
     wrong += [
         FieldError("version_ids", "given_twice", "One version of %(code)s can be tried out.", {"code": code})
@@ -238,6 +263,10 @@ def _refuse_strays(chosen: HeldVersions, behaviour: str) -> None:
     ]
     if wrong:
         raise InvalidRequest(fields=wrong)
+
+
+def _terms(held: HeldVersions) -> list[Held[SharedCapDefinition] | Held[CampaignDefinition]]:
+    return [*held.shared_caps, *held.campaigns]
 
 
 def _with_chosen(held: HeldVersions, chosen: HeldVersions) -> HeldVersions:
@@ -265,14 +294,28 @@ def _findings(pinned: PinnedRule, held: HeldVersions) -> list[Finding]:
     return check_rule(pinned.rule, pinned.behaviour, [factor.definition for factor in held.factors])
 
 
-def _compiled(pinned: PinnedRule, found: Sequence[Finding]) -> CompiledRule | None:
+def _term_findings(draft: Draft, drafted: HeldVersions, held: HeldVersions) -> list[Finding]:
+    """Return what the check says of drafted shared caps and campaigns, each by its place in the draft."""
+    behaviours = {each.version.code: each.definition for each in held.behaviours}
+    places = [*draft.shared_caps, *draft.campaigns]
+    return [
+        replace(finding, field=f"{place.removeprefix('draft.')}.{finding.field}")
+        for place, term in zip(places, _terms(drafted), strict=True)
+        for finding in check_term(term.definition, behaviours)
+    ]
+
+
+def _compiled(
+    pinned: PinnedRule, found: Sequence[Finding], of_terms: Sequence[Finding]
+) -> CompiledRule | None:
     """Return the rule, ready to run; InvalidRequest says what is wrong with one that cannot run."""
     try:
         return pinned.compiled
     except ExpressionError:
         wrong = [
-            FieldError.saying(f"draft.rule.{each.field}", each.code, each.sentence)
-            for each in found
+            FieldError.saying(f"{place}.{each.field}", each.code, each.sentence)
+            for place, findings in (("draft.rule", found), ("draft", of_terms))
+            for each in findings
             if each.stops
         ]
         raise InvalidRequest(fields=wrong) from None
@@ -290,12 +333,24 @@ def _usage(
         for code in counters
         if code not in compiled.rule.counters
     ]
+    scopes = [_scope_of(before, compiled.rule.code) for before in used]
+    wrong += [
+        FieldError(f"used.{no}", "unknown_cap", "Nothing of that name limits the act in that window.")
+        for no, (before, scope) in enumerate(zip(used, scopes, strict=True))
+        if scope != compiled.rule.code and (scope, before.window) not in compiled.places
+    ]
     if wrong:
         raise InvalidRequest(fields=wrong)
     usage = staged_usage(compiled, values, counters, day)
-    for before in used:
-        row = usage.change((compiled.rule.code, before.window, period_start(before.window, day)))
+    for before, scope in zip(used, scopes, strict=True):
+        row = usage.change((scope, before.window, period_start(before.window, day)))
         row.awards += before.awards
         row.reduction_mg += before.reduction_mg
         row.amount_millicredits += before.amount_millicredits
     return usage
+
+
+def _scope_of(before: UsedBefore, rule_code: str) -> str:
+    if before.campaign is not None:
+        return campaign_scope(before.campaign)
+    return shared_scope(before.shared_cap) if before.shared_cap is not None else rule_code

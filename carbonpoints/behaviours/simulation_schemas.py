@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-from marshmallow import fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from carbonpoints.behaviours.schemas import CapLeftSchema, EventSchema
+from carbonpoints.behaviours.schemas import CapLeftSchema, EventSchema, RunningCampaignSchema
 from carbonpoints.behaviours.simulating import Draft, UsedBefore
 from carbonpoints.core.http import Schema
+from carbonpoints.core.sentences import SentenceSchema
 from carbonpoints.core.timestamps import Timestamp
 from carbonpoints.rules.schemas import FindingSchema
+from carbonpoints.rules.tracing import NoBonus
 from carbonpoints.rules.usage import PERIODS
 
 COUNTER_MAX = 100_000
@@ -20,12 +22,19 @@ _CONTENT = "Its content as versions have it (`/v1/%s`)."
 
 
 class UsedBeforeSchema(Schema):
-    """What the account has used of the rule's caps in the running day, month or year."""
+    """What the account has used of the rule's own caps, of a shared cap or of a campaign's, in the running period."""
 
+    shared_cap = fields.String(load_default=None, metadata={"description": "Code of a shared cap."})
+    campaign = fields.String(load_default=None, metadata={"description": "Code of a campaign."})
     window = fields.String(required=True, validate=validate.OneOf(PERIODS))
     awards = fields.Integer(strict=True, load_default=0, validate=validate.Range(0, AMOUNT_MAX))
     reduction_mg = fields.Integer(strict=True, load_default=0, validate=validate.Range(0, AMOUNT_MAX))
     amount_millicredits = fields.Integer(strict=True, load_default=0, validate=validate.Range(0, AMOUNT_MAX))
+
+    @validates_schema
+    def _one_scope(self, data: dict[str, Any], **_: object) -> None:
+        if data["shared_cap"] is not None and data["campaign"] is not None:
+            raise ValidationError("Name either a shared cap or a campaign.", "campaign")
 
     @post_load
     def _used(self, data: dict[str, Any], **_: object) -> UsedBefore:
@@ -87,21 +96,62 @@ class SimulateSchema(Schema):
         load_default=dict,
         metadata={"description": "What the rule's counters stand at before the event; default: 0."},
     )
-    used = fields.List(fields.Nested(UsedBeforeSchema), load_default=list, validate=validate.Length(max=10))
+    used = fields.List(fields.Nested(UsedBeforeSchema), load_default=list, validate=validate.Length(max=100))
+    opened_on = fields.Date(
+        load_default=None,
+        metadata={
+            "description": "When the account was opened, which campaigns ask for; default: on the day of the act."
+        },
+    )
     version_ids = fields.List(
         fields.Integer(strict=True, validate=validate.Range(1, 2**63 - 1)),
         load_default=list,
         validate=validate.Length(max=CHOSEN_MAX),
         metadata={
-            "description": "Versions of the behaviour type, the rule and its factors to be judged by, whenever they "
-            "hold or held."
+            "description": "Versions of the behaviour type, the rule, its factors, shared caps and campaigns to be "
+            "judged by, whenever they hold or held."
         },
     )
     draft = fields.Nested(TriedDraftSchema, load_default=Draft())
 
 
+class TriedCampaignCapSchema(Schema):
+    """A cap of a campaign's own, and what it had left before the event."""
+
+    code = fields.String(required=True)
+    window = fields.String(required=True)
+    millicredits = fields.Integer(required=True)
+    millicredits_left = fields.Integer(required=True)
+
+
+class TriedCampaignSchema(RunningCampaignSchema):
+    """A campaign that held when the act happened, and what it gave or why nothing."""
+
+    applies = fields.Boolean(
+        required=True, metadata={"description": "Whether account and act are in its segment."}
+    )
+    values = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(allow_none=True),
+        required=True,
+        metadata={"description": "What its segment was judged by, by name."},
+    )
+    priority = fields.Integer(required=True)
+    stacking = fields.String(required=True)
+    ceiling_millicredits = fields.Integer(required=True, allow_none=True)
+    caps = fields.List(fields.Nested(TriedCampaignCapSchema), required=True)
+    amount_millicredits = fields.Integer(required=True)
+    reason = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([*get_args(NoBonus), None]),
+        metadata={"description": "Why it gave nothing."},
+    )
+    sentence = fields.Nested(SentenceSchema, required=True)
+
+
 class SimulationSchema(EventSchema):
-    """What the event would get and why, with what each cap had left before it."""
+    """What the event would get and why, with what each cap had left before it, and what each campaign made of it."""
 
     class Meta(Schema.Meta):
         """What only a stored event has is left out."""
@@ -112,8 +162,14 @@ class SimulationSchema(EventSchema):
         )
 
     caps = fields.List(fields.Nested(CapLeftSchema), required=True)
+    campaigns = fields.List(
+        fields.Nested(TriedCampaignSchema), required=True, metadata={"description": "By priority."}
+    )
     findings = fields.List(
         fields.Nested(FindingSchema),
         required=True,
-        metadata={"description": "What the check says of the rule where a draft is part of it."},
+        metadata={
+            "description": "What the check says of the rule where a draft is part of it, and of drafted shared caps "
+            "and campaigns (`campaigns.0.segment`)."
+        },
     )

@@ -8,6 +8,7 @@ from carbonpoints.approvals.requirements import Result
 from carbonpoints.behaviours.feed_schemas import JobErrorSchema
 from carbonpoints.behaviours.trial_load import RECORDS_MAX, SAMPLE_EVENTS, SAMPLE_REFUSED_LINES
 from carbonpoints.core.http import Schema
+from carbonpoints.core.sentences import Told
 
 ITEM_MAX = 2**31 - 1
 
@@ -36,7 +37,7 @@ class RefusedLineSchema(Schema):
     line_no = fields.Integer(required=True)
     field = fields.String(required=True)
     code = fields.String(required=True)
-    detail = fields.String(required=True)
+    detail = Told(required=True)
 
 
 class TriedEventSchema(Schema):

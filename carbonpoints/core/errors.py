@@ -28,6 +28,15 @@ class Message(str):
         made.template, made.params = template, params
         return made
 
+    @classmethod
+    def said(cls, template: str, params: Mapping[str, object]) -> Self:
+        """Return a sentence that stands elsewhere in the code, where it is found to be translated."""
+        return cls(template, **params)
+
+    def filling(self, **params: object) -> Self:
+        """Return the same sentence with other values in its places."""
+        return type(self)(self.template, **params)
+
     template: str
     params: Mapping[str, object]
 
@@ -45,14 +54,17 @@ class FieldError:
     params: Mapping[str, object] = dataclass_field(default_factory=dict)
 
     @classmethod
-    def saying(cls, field: str, code: str, message: str) -> Self:
-        """Return a wrong field with a sentence that may be a Message."""
-        if isinstance(message, Message):
-            return cls(field, code, message.template, message.params)
-        return cls(field, code, message)
+    def saying(cls, field: str, code: str, message: Message) -> Self:
+        """Return a wrong field with a sentence that was made elsewhere."""
+        return cls(field, code, message.template, message.params)
+
+    @property
+    def sentence(self) -> Message:
+        """The sentence with its places filled."""
+        return Message.said(self.detail, self.params)
 
     def __str__(self) -> str:
-        return f"{self.field}: {filled(self.detail, self.params)}"
+        return ": ".join(filter(None, (self.field, filled(self.detail, self.params))))
 
 
 class CarbonpointsError(Exception):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
+from carbonpoints.core.crypto import SUITE
 from carbonpoints.core.http import PUBLIC, Api, scope_of
 from carbonpoints.core.problems import PROBLEM_JSON
 from carbonpoints.core.roles import ROLE_SCOPES
 
 DOCUMENT = Path("docs/openapi.json")
+_SERVED = "carbonpoints_openapi"
 METHODS = ("get", "put", "post", "patch", "delete")
 DESCRIPTION = """\
 Personal carbon accounts at a bank: behaviours in, estimated reduction and credits out, each explained.
@@ -145,6 +147,22 @@ def _operations_by_place(app: Flask) -> dict[tuple[str, str], str]:
 def document_text(app: Flask) -> str:
     """Return the document as it is written to `docs/openapi.json`."""
     return json.dumps(build_document(app), indent=2, ensure_ascii=False) + "\n"
+
+
+class ServedDocument(NamedTuple):
+    """The document as the API gives it out, and its tag."""
+
+    content: bytes
+    etag: str
+
+
+def served_document(app: Flask) -> ServedDocument:
+    """Return the document, made once in a process: routes do not change while it runs."""
+    served: ServedDocument | None = app.extensions.get(_SERVED)
+    if served is None:
+        content = document_text(app).encode()
+        served = app.extensions[_SERVED] = ServedDocument(content, SUITE.digest(content).hex())
+    return served
 
 
 openapi_cli = AppGroup("openapi", help="The API's own description.")

@@ -168,7 +168,8 @@ def field_errors(messages: Mapping[Any, Any] | list[Any], path: str = "") -> Ite
         return
     for message in messages:
         if isinstance(message, str):
-            yield FieldError(path, _recognise(message)[2], message)
+            # Marshmallow's own words: those of FIELD_MESSAGES, or of a ValidationError of ours.
+            yield FieldError(path, _recognise(message)[2], detail=message)
         else:
             yield from field_errors(message, path)
 

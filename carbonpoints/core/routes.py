@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 import structlog
-from flask import Response, current_app, jsonify, render_template
+from flask import Response, current_app, jsonify, render_template, request
 from marshmallow import fields, validate
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from carbonpoints.core.clock import now
 from carbonpoints.core.db import reading, settings
 from carbonpoints.core.http import PUBLIC, Blueprint, Registration, Schema
-from carbonpoints.core.openapi import document_text
+from carbonpoints.core.openapi import served_document
 from carbonpoints.core.shared_clock import fix_shared_clock
 from carbonpoints.core.timestamps import Timestamp
 
@@ -128,8 +128,16 @@ def _redis_answers() -> bool:
 @description.route("/openapi.json")
 @description.response(200, {"type": "object"}, description="The OpenAPI 3.1 document.")
 def openapi() -> Response:
-    """Describe the API."""
-    return Response(document_text(current_app), content_type="application/json")
+    """Describe the API.
+
+    With the tag of what a caller has already the answer is 304 while that is still so.
+    """
+    document = served_document(current_app)
+    response = Response(document.content, content_type="application/json")
+    response.set_etag(document.etag)
+    response.headers["Cache-Control"] = "no-cache"  # It may be kept, and is asked for anew each time.
+    response.make_conditional(request)
+    return response
 
 
 @description.route("/reference")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from marshmallow import fields
 
 from carbonpoints.core.http import Schema
+from carbonpoints.core.problems import told
 
 
 class Sentence(NamedTuple):
@@ -22,6 +23,13 @@ CAVEAT = Sentence(
     "减排量为按各次行为所列方法、仅就所示期间的行为作出的估算,不可交易,不得用于碳抵消。",
 )
 """What every figure of a reduction is shown with (M13)."""
+
+
+class Told(fields.String):
+    """A sentence in the language of the request, where it is a `Message`; any other text as it is."""
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return told(value)
 
 
 class SentenceSchema(Schema):

@@ -40,7 +40,8 @@ TEXT_ARGUMENT = {"FieldError": 2, "RefusedValueError": 1, "ValidationError": 0, 
 def texts_in_code() -> set[str]:
     """Return every text that an answer may carry.
 
-    TypeError where one is built from parts: it could never be looked up, and takes `params` instead.
+    TypeError where one is no literal: it could never be looked up. What is built from parts takes `params`; what was
+    made elsewhere is a `Message`, which `saying` hands on.
     """
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in sorted(PACKAGE.rglob("*.py"))]
     nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -48,11 +49,18 @@ def texts_in_code() -> set[str]:
     errors = _error_classes(classes)
     texts = {template for template, _ in FIELD_MESSAGES}
     texts.update(_titles(node for node in classes if node.name in errors))
-    places = dict.fromkeys(errors, 0) | TEXT_ARGUMENT
+    # Whatever an error with a constructor of its own is given is no text; it hands its text to the base's.
+    places = (
+        dict.fromkeys(errors - {one.name for one in classes if _has_own_constructor(one)}, 0) | TEXT_ARGUMENT
+    )
     texts.update(_details((node for node in nodes if isinstance(node, ast.Call)), places))
     own = [node for one in classes if one.name in errors - {BASE} for node in ast.walk(one)]
     texts.update(_details((node for node in own if isinstance(node, ast.Call)), {"__init__": 0}))
-    return texts
+    return texts - {""}
+
+
+def _has_own_constructor(one: ast.ClassDef) -> bool:
+    return one.name != BASE and any(getattr(part, "name", "") == "__init__" for part in one.body)
 
 
 def _error_classes(classes: list[ast.ClassDef]) -> set[str]:
@@ -69,14 +77,15 @@ def _titles(classes: Iterable[ast.ClassDef]) -> Iterator[str]:
     for node in classes:
         for statement in node.body:
             if isinstance(statement, ast.Assign) and _name(statement.targets[0]) == "title":
-                yield from _literal(statement.value)
+                yield _literal(statement.value)
 
 
 def _details(calls: Iterable[ast.Call], places: dict[str, int]) -> Iterator[str]:
     for node in calls:
         place = places.get(_name(node.func))
-        if place is not None and len(node.args) > place:
-            yield from _literal(node.args[place])
+        is_other = _name(node.func) == "Message" and len(node.args) > 1  # One of the outbox.
+        if place is not None and len(node.args) > place and not is_other:
+            yield _literal(node.args[place])
 
 
 def _name(node: ast.expr) -> str:
@@ -85,13 +94,10 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _literal(node: ast.expr) -> Iterator[str]:
-    """Yield a text that stands here; names and attributes hand on what stands elsewhere."""
+def _literal(node: ast.expr) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        if node.value:
-            yield node.value
-    elif not isinstance(node, ast.Name | ast.Attribute):
-        raise TypeError(f"not a text that can be looked up: {ast.unparse(node)}")
+        return node.value
+    raise TypeError(f"not a text that can be looked up: {ast.unparse(node)}")
 
 
 def read_catalog() -> Catalog:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Self
 
-from carbonpoints.core.errors import FieldError, filled
+from carbonpoints.core.errors import FieldError, Message, filled
 from carbonpoints.rules.definitions import AttributeDefinition, BehaviourDefinition
 
 CanonicalValue = str | bool
@@ -34,6 +35,16 @@ class RefusedValueError(ValueError):
         self.code = code
         self.detail = detail
         self.params = params
+
+    @classmethod
+    def saying(cls, code: str, message: Message) -> Self:
+        """Return a refusal with a sentence that was made elsewhere."""
+        return cls(code, message.template, **message.params)
+
+    @property
+    def sentence(self) -> Message:
+        """The sentence with its places filled."""
+        return Message.said(self.detail, self.params)
 
 
 class RefusedAttributesError(ValueError):
@@ -71,7 +82,7 @@ class AttributeChecks:
                 try:
                     canonical[code] = check(value)
                 except RefusedValueError as refused:
-                    wrong.append(FieldError(code, refused.code, refused.detail, refused.params))
+                    wrong.append(FieldError.saying(code, refused.code, refused.sentence))
             elif code in self.needed:
                 wrong.append(FieldError(code, "missing", "A value is needed."))
         if wrong:

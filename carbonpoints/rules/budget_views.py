@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,9 +17,17 @@ from carbonpoints.core.sentences import Sentence
 from carbonpoints.ledger.budgets import read_burn, read_periods
 from carbonpoints.ledger.slices import Amount
 from carbonpoints.rules.budget_forecast import NOTHING, WINDOW_DAYS, Forecast, forecast_last_day
-from carbonpoints.rules.budgets import MICROFEN_PER_FEN, budgets_on, limits_of, period_end
+from carbonpoints.rules.budgets import (
+    MICROFEN_PER_FEN,
+    BudgetLeft,
+    budgets_on,
+    limits_of,
+    period_end,
+    terms_on,
+)
 from carbonpoints.rules.catalogue import load_catalogue
 from carbonpoints.rules.definitions import BudgetDefinition
+from carbonpoints.rules.timelines import Held
 from carbonpoints.rules.usage import period_start
 
 METHOD = Sentence(
@@ -44,15 +53,27 @@ def budgets_left(session: Session, programme: ProgrammeSettings, day: date) -> l
     A budget in money leaves what its rest pays for.
     """
     found = []
-    for held in budgets_on(load_catalogue(session, programme.id).budgets, programme, day):
-        budget = held.definition
-        left = limits_of(budget).left(_used(session, programme, budget, day))
-        price = programme.millifen_per_credit
+    for budget in read_budgets_left(session, programme, load_catalogue(session, programme.id).budgets, day):
+        left, price = budget.left, programme.millifen_per_credit
         payable = None if left.microfen is None or not price else left.microfen // price
         amounts = [amount for amount in (left.millicredits, payable) if amount is not None]
-        if budget.campaign is None and amounts:
-            found.append((budget.code, period_end(budget.period, day), min(amounts)))
+        if budget.definition.campaign is None and amounts:
+            found.append((budget.definition.code, budget.terms.ends_on, min(amounts)))
     return found
+
+
+def read_budgets_left(
+    session: Session, programme: ProgrammeSettings, budgets: Sequence[Held[BudgetDefinition]], day: date
+) -> list[BudgetLeft]:
+    """Return each budget in force on a business date, by code, with what its period has left; it locks nothing."""
+    definitions = [held.definition for held in budgets_on(budgets, programme, day)]
+    terms = terms_on(budgets, programme, day)
+    periods = read_periods(session, programme.id, [each.code for each in terms], day) if terms else []
+    used = {period.code: period.used for period in periods}
+    return [
+        BudgetLeft(definition, each, each.limits.left(used.get(each.code, NOTHING)))
+        for definition, each in zip(definitions, terms, strict=True)
+    ]
 
 
 def forecast_budget(session: Session, programme: ProgrammeSettings, budget: BudgetDefinition) -> Forecast:

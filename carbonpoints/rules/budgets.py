@@ -9,7 +9,7 @@ from typing import Any
 
 from carbonpoints.core.clock import month_end
 from carbonpoints.core.programmes import ProgrammeSettings
-from carbonpoints.ledger.slices import Limits, Terms
+from carbonpoints.ledger.slices import Limits, Terms, covered
 from carbonpoints.rules.definitions import BudgetDefinition
 from carbonpoints.rules.draws import Amounts, Draw, Drawn
 from carbonpoints.rules.timelines import Held
@@ -53,6 +53,19 @@ def terms_on(
         )
         for held in budgets_on(budgets, programme, day)
     )
+
+
+@dataclass(frozen=True)
+class BudgetLeft:
+    """A budget in force on a business date, and what its period has left."""
+
+    definition: BudgetDefinition
+    terms: Terms
+    left: Limits
+
+    def covers(self, millicredits: int) -> bool:
+        """Whether an award could draw as much."""
+        return covered(self.left, self.terms.cost(millicredits)) == millicredits
 
 
 def limits_of(budget: BudgetDefinition) -> Limits:

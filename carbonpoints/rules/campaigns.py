@@ -28,6 +28,16 @@ FACTS = {"weekday": Variable("number"), "days_since_opening": Variable("number",
 """What a segment may ask beside the act: the ISO weekday of its local date (Monday is 1), and the age of the account."""
 
 
+def shared_scope(code: str) -> str:
+    """Return under which the usage of a shared cap is kept."""
+    return f"cap:{code}"
+
+
+def campaign_scope(code: str) -> str:
+    """Return under which the usage of a campaign is kept."""
+    return f"campaign:{code}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SharedCapDefinition:
     """A limit per account and period that the awards of several behaviours use together."""
@@ -46,7 +56,7 @@ class SharedCapDefinition:
     @property
     def scope(self) -> str:
         """Under which its usage is kept."""
-        return f"cap:{self.code}"
+        return shared_scope(self.code)
 
     @property
     def cap(self) -> CapDefinition:
@@ -108,7 +118,7 @@ class CampaignDefinition:
     @property
     def scope(self) -> str:
         """Under which its usage is kept."""
-        return f"campaign:{self.code}"
+        return campaign_scope(self.code)
 
 
 class Bonus(NamedTuple):
@@ -164,17 +174,27 @@ class Boost:
             return False
 
     @property
+    def names(self) -> frozenset[str]:
+        """What its segment looks at."""
+        return self._segment.names if self._segment is not None else frozenset()
+
+    @property
     def asks_the_act(self) -> bool:
         """Whether its segment looks at the act, not at the account alone."""
-        return self._segment is not None and not self._segment.names <= FACTS.keys()
+        return not self.names <= FACTS.keys()
 
     def offer(self, amount_millicredits: int, rows: Sequence[UsageRow]) -> int:
         """Return its bonus on what the rule gives, after its own caps; `rows` end with the row of a single event."""
+        return min([self.uncapped(amount_millicredits), *self.caps_left(rows)])
+
+    def uncapped(self, amount_millicredits: int) -> int:
+        """Return its bonus on what the rule gives, before its own caps."""
         numerator, denominator = self._extra
-        bonus = amount_millicredits * numerator // denominator + self.definition.bonus_millicredits
-        for place, millicredits in self._caps:
-            bonus = min(bonus, max(0, millicredits - rows[place].amount_millicredits))
-        return bonus
+        return amount_millicredits * numerator // denominator + self.definition.bonus_millicredits
+
+    def caps_left(self, rows: Sequence[UsageRow]) -> list[int]:
+        """Return the millicredits that each of its own caps has left."""
+        return [max(0, millicredits - rows[place].amount_millicredits) for place, millicredits in self._caps]
 
 
 class Boosts:

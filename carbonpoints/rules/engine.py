@@ -267,8 +267,12 @@ class CompiledRule:
 
     def used(self, usage: UsageBook, day: date) -> list[tuple[CapDefinition, UsageRow]]:
         """Return each cap with what is used of it in the period of a day."""
-        rows = [usage.rows.get(key, UNUSED) for key in usage_keys(self.places, day)] + [UNUSED]
+        rows = self.rows(usage, day)
         return [(cap, rows[place]) for cap, (place, *_) in zip(self.caps, self._caps, strict=True)]
+
+    def rows(self, usage: UsageBook, day: date) -> list[UsageRow]:
+        """Return the row of each place in the period of a day, and at the end the row of one event."""
+        return [usage.rows.get(key, UNUSED) for key in usage_keys(self.places, day)] + [UNUSED]
 
     def _tally(self, noted: Rows, parties: Sequence[str], values: Mapping[str, object]) -> None:
         for (counter, place), party in zip(self._counters, parties, strict=True):

@@ -20,13 +20,12 @@ class Finding:
     """Place in the field's expression, 1-based; 0 where there is no expression."""
     code: str
     """Stable and machine-readable."""
-    message: str
-    """A sentence in English; a `core.errors.Message` where it can be said in Chinese."""
+    message: Message
     severity: Severity = "error"
     """An error stands in the way; a warning is for the people who decide."""
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Message:
         """The message, after the column where there is one."""
         if not self.column:
             return self.message

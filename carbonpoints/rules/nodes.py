@@ -26,7 +26,7 @@ class Problem:
     file: str
     line: int
     field: str
-    message: str
+    message: Message
     code: str = "invalid"
     """Stable and machine-readable."""
 
@@ -79,15 +79,17 @@ def yaml_tree(text: str, file: str) -> Node:
         root = Node(None, 1) if document is None else tree.node(document, "")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problem = Problem(file, mark.line + 1 if mark else 1, "", error.problem or "is not YAML")
+        problem = Problem(file, mark.line + 1 if mark else 1, "", _not_yaml(error.problem))
         raise DefinitionError((problem,)) from None
     except yaml.YAMLError as error:
-        raise DefinitionError(
-            (Problem(file, 1, "", Message("is not YAML we accept: %(error)s", error=error)),)
-        ) from None
+        raise DefinitionError((Problem(file, 1, "", _not_yaml(error)),)) from None
     if tree.problems:
         raise DefinitionError(tuple(tree.problems))
     return root
+
+
+def _not_yaml(error: object) -> Message:
+    return Message("is not YAML we accept: %(error)s", error=error)
 
 
 def _refuse_shapes(text: str, file: str) -> None:
@@ -144,7 +146,7 @@ class _YamlTree:
             self._note(part, path, Message("%(text)s could be read in two ways: put it in quotes", text=text))
         return text
 
-    def _note(self, part: yaml.Node, path: str, message: str) -> None:
+    def _note(self, part: yaml.Node, path: str, message: Message) -> None:
         self.problems.append(Problem(self.file, _line(part), path, message))
 
 

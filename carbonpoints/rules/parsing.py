@@ -5,7 +5,7 @@ The `parse_*` functions raise DefinitionError with every problem of the file, ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from carbonpoints.rules.definitions import (
 from carbonpoints.rules.nodes import content_tree, yaml_tree
 from carbonpoints.rules.reading import Reader
 from carbonpoints.rules.validation import (
+    Found,
     overlapping,
     validate_behaviour,
     validate_budget,
@@ -42,7 +43,7 @@ Definition = TypeVar(
     CampaignDefinition,
 )
 
-_VALIDATORS: dict[type, Callable[..., Iterator[tuple[str, str]]]] = {
+_VALIDATORS: dict[type, Callable[..., Found]] = {
     FactorDefinition: validate_factor,
     BehaviourDefinition: validate_behaviour,
     RuleDefinition: validate_rule,

@@ -36,7 +36,7 @@ class Reader:
         self.root = root
         self.problems: list[Problem] = []
 
-    def note(self, path: str, message: str) -> None:
+    def note(self, path: str, message: Message) -> None:
         """Add a problem at a path of the tree."""
         self.problems.append(Problem(self.file, self.root.at(path).line, path, message))
 
@@ -82,7 +82,7 @@ class Reader:
         try:
             return convert(node.value)
         except (ValueError, TypeError, ArithmeticError):
-            raise self._refuse(node, path, Message(expectation, value=_shown(node))) from None
+            raise self._refuse(node, path, expectation.filling(value=_shown(node))) from None
 
     def _union(self, hints: tuple[Any, ...], node: Node, path: str) -> Any:
         if node.value is None and NoneType in hints:

@@ -8,19 +8,7 @@ from carbonpoints.approvals.versions import StoredVersion, VersionKind
 from carbonpoints.core.auth import current_caller
 from carbonpoints.core.http import Blueprint, Registration
 from carbonpoints.core.pagination import Page
-from carbonpoints.rules.schemas import (
-    BehaviourHistorySchema,
-    BehaviourPageSchema,
-    CampaignHistorySchema,
-    CampaignPageSchema,
-    CatalogueQuery,
-    FactorHistorySchema,
-    FactorPageSchema,
-    RuleHistorySchema,
-    RulePageSchema,
-    SharedCapHistorySchema,
-    SharedCapPageSchema,
-)
+from carbonpoints.rules.schemas import BEHAVIOURS, CAMPAIGNS, FACTORS, RULES, SHARED_CAPS, CatalogueQuery
 from carbonpoints.rules.services import list_definitions, read_definition
 
 blueprint = Blueprint(
@@ -41,7 +29,7 @@ def _history(kind: VersionKind, code: str) -> dict[str, Any]:
 
 @blueprint.route("/factors")
 @blueprint.arguments(CatalogueQuery, location="query")
-@blueprint.response(200, FactorPageSchema)
+@blueprint.response(200, FACTORS.page)
 def list_factors(query: dict[str, Any]) -> Page[StoredVersion]:
     """List factors: figure, unit, region, year, source, grade and use."""
     return _page(VersionKind.FACTOR, query)
@@ -49,7 +37,7 @@ def list_factors(query: dict[str, Any]) -> Page[StoredVersion]:
 
 @blueprint.route("/factors/<code>")
 @blueprint.etag
-@blueprint.response(200, FactorHistorySchema)
+@blueprint.response(200, FACTORS.history)
 def get_factor(code: str) -> dict[str, Any]:
     """Show every version a factor ever had."""
     return _history(VersionKind.FACTOR, code)
@@ -57,7 +45,7 @@ def get_factor(code: str) -> dict[str, Any]:
 
 @blueprint.route("/behaviours")
 @blueprint.arguments(CatalogueQuery, location="query")
-@blueprint.response(200, BehaviourPageSchema)
+@blueprint.response(200, BEHAVIOURS.page)
 def list_behaviours(query: dict[str, Any]) -> Page[StoredVersion]:
     """List behaviour types: attributes, evidence, consent and what identifies an act."""
     return _page(VersionKind.BEHAVIOUR, query)
@@ -65,7 +53,7 @@ def list_behaviours(query: dict[str, Any]) -> Page[StoredVersion]:
 
 @blueprint.route("/behaviours/<code>")
 @blueprint.etag
-@blueprint.response(200, BehaviourHistorySchema)
+@blueprint.response(200, BEHAVIOURS.history)
 def get_behaviour(code: str) -> dict[str, Any]:
     """Show every version a behaviour type ever had."""
     return _history(VersionKind.BEHAVIOUR, code)
@@ -73,7 +61,7 @@ def get_behaviour(code: str) -> dict[str, Any]:
 
 @blueprint.route("/rules")
 @blueprint.arguments(CatalogueQuery, location="query")
-@blueprint.response(200, RulePageSchema)
+@blueprint.response(200, RULES.page)
 def list_rules(query: dict[str, Any]) -> Page[StoredVersion]:
     """List rules: conditions, formulas, credits, caps and the basis of each."""
     return _page(VersionKind.RULE, query)
@@ -81,7 +69,7 @@ def list_rules(query: dict[str, Any]) -> Page[StoredVersion]:
 
 @blueprint.route("/rules/<code>")
 @blueprint.etag
-@blueprint.response(200, RuleHistorySchema)
+@blueprint.response(200, RULES.history)
 def get_rule(code: str) -> dict[str, Any]:
     """Show every version a rule ever had."""
     return _history(VersionKind.RULE, code)
@@ -89,7 +77,7 @@ def get_rule(code: str) -> dict[str, Any]:
 
 @blueprint.route("/shared-caps")
 @blueprint.arguments(CatalogueQuery, location="query")
-@blueprint.response(200, SharedCapPageSchema)
+@blueprint.response(200, SHARED_CAPS.page)
 def list_shared_caps(query: dict[str, Any]) -> Page[StoredVersion]:
     """List the caps that several behaviours use together."""
     return _page(VersionKind.SHARED_CAP, query)
@@ -97,7 +85,7 @@ def list_shared_caps(query: dict[str, Any]) -> Page[StoredVersion]:
 
 @blueprint.route("/shared-caps/<code>")
 @blueprint.etag
-@blueprint.response(200, SharedCapHistorySchema)
+@blueprint.response(200, SHARED_CAPS.history)
 def get_shared_cap(code: str) -> dict[str, Any]:
     """Show every version a shared cap ever had."""
     return _history(VersionKind.SHARED_CAP, code)
@@ -105,7 +93,7 @@ def get_shared_cap(code: str) -> dict[str, Any]:
 
 @blueprint.route("/campaigns")
 @blueprint.arguments(CatalogueQuery, location="query")
-@blueprint.response(200, CampaignPageSchema)
+@blueprint.response(200, CAMPAIGNS.page)
 def list_campaigns(query: dict[str, Any]) -> Page[StoredVersion]:
     """List campaigns: what they boost, for whom, when, and how they stack."""
     return _page(VersionKind.CAMPAIGN, query)
@@ -113,7 +101,7 @@ def list_campaigns(query: dict[str, Any]) -> Page[StoredVersion]:
 
 @blueprint.route("/campaigns/<code>")
 @blueprint.etag
-@blueprint.response(200, CampaignHistorySchema)
+@blueprint.response(200, CAMPAIGNS.history)
 def get_campaign(code: str) -> dict[str, Any]:
     """Show every version a campaign ever had."""
     return _history(VersionKind.CAMPAIGN, code)

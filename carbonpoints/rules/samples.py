@@ -46,8 +46,7 @@ def _differs(
         values = compiled.values(AttributeChecks(compiled.behaviour).canonical(attributes))
     except RefusedAttributesError as refused:
         for wrong in refused.fields:
-            message = Message(wrong.detail, **wrong.params)
-            yield Finding(f"{field}.attributes.{wrong.field}", 0, "sample_inputs", message)
+            yield Finding(f"{field}.attributes.{wrong.field}", 0, "sample_inputs", wrong.sentence)
         return
     unknown = sorted(counters.keys() - compiled.rule.counters.keys())
     for code in unknown:

@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import marshmallow
 from marshmallow import fields, pre_dump, validate
@@ -111,96 +111,30 @@ class VersionSchema(Schema):
     known_to = fields.DateTime(required=True, allow_none=True)
 
 
-class FactorVersionSchema(VersionSchema):
-    """A version of a factor."""
+class Shown(NamedTuple):
+    """How answers show the versions of one kind."""
 
-    content = fields.Nested(content_schema(FactorDefinition), required=True)
-
-
-class BehaviourVersionSchema(VersionSchema):
-    """A version of a behaviour type."""
-
-    content = fields.Nested(content_schema(BehaviourDefinition), required=True)
+    page: type[marshmallow.Schema]
+    """Some of them and where the next page begins."""
+    history: type[marshmallow.Schema]
+    """Every version a code ever had, by number."""
 
 
-class RuleVersionSchema(VersionSchema):
-    """A version of a rule."""
-
-    content = fields.Nested(content_schema(RuleDefinition), required=True)
-
-
-class FactorPageSchema(Schema):
-    """Some factors and where the next page begins."""
-
-    items = fields.List(fields.Nested(FactorVersionSchema), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
-
-
-class BehaviourPageSchema(Schema):
-    """Some behaviour types and where the next page begins."""
-
-    items = fields.List(fields.Nested(BehaviourVersionSchema), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+def _shown(definition: type) -> Shown:
+    kind = definition.__name__.removesuffix("Definition")
+    content = fields.Nested(content_schema(definition), required=True)
+    versions = fields.List(
+        fields.Nested(VersionSchema.from_dict({"content": content}, name=f"{kind}Version")), required=True
+    )
+    cursor = fields.String(required=True, allow_none=True)
+    return Shown(
+        Schema.from_dict({"items": versions, "next_cursor": cursor}, name=f"{kind}Page"),
+        Schema.from_dict({"versions": versions}, name=f"{kind}History"),
+    )
 
 
-class RulePageSchema(Schema):
-    """Some rules and where the next page begins."""
-
-    items = fields.List(fields.Nested(RuleVersionSchema), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
-
-
-class FactorHistorySchema(Schema):
-    """Every version a factor ever had, by number."""
-
-    versions = fields.List(fields.Nested(FactorVersionSchema), required=True)
-
-
-class BehaviourHistorySchema(Schema):
-    """Every version a behaviour type ever had, by number."""
-
-    versions = fields.List(fields.Nested(BehaviourVersionSchema), required=True)
-
-
-class RuleHistorySchema(Schema):
-    """Every version a rule ever had, by number."""
-
-    versions = fields.List(fields.Nested(RuleVersionSchema), required=True)
-
-
-class SharedCapVersionSchema(VersionSchema):
-    """A version of a shared cap."""
-
-    content = fields.Nested(content_schema(SharedCapDefinition), required=True)
-
-
-class SharedCapPageSchema(Schema):
-    """Some shared caps and where the next page begins."""
-
-    items = fields.List(fields.Nested(SharedCapVersionSchema), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
-
-
-class SharedCapHistorySchema(Schema):
-    """Every version a shared cap ever had, by number."""
-
-    versions = fields.List(fields.Nested(SharedCapVersionSchema), required=True)
-
-
-class CampaignVersionSchema(VersionSchema):
-    """A version of a campaign."""
-
-    content = fields.Nested(content_schema(CampaignDefinition), required=True)
-
-
-class CampaignPageSchema(Schema):
-    """Some campaigns and where the next page begins."""
-
-    items = fields.List(fields.Nested(CampaignVersionSchema), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
-
-
-class CampaignHistorySchema(Schema):
-    """Every version a campaign ever had, by number."""
-
-    versions = fields.List(fields.Nested(CampaignVersionSchema), required=True)
+FACTORS = _shown(FactorDefinition)
+BEHAVIOURS = _shown(BehaviourDefinition)
+RULES = _shown(RuleDefinition)
+SHARED_CAPS = _shown(SharedCapDefinition)
+CAMPAIGNS = _shown(CampaignDefinition)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
     FactorDefinition,
@@ -42,7 +43,12 @@ def load_shipped() -> ShippedCatalogue:
         for factor in parse_factors(path.read_text("utf-8"), path.name)
     )
     problems = tuple(
-        Problem("factors", 0, later.code, f"is already valid from {earlier.valid_from} in another file")
+        Problem(
+            "factors",
+            0,
+            later.code,
+            Message("is already valid from %(day)s in another file", day=earlier.valid_from),
+        )
         for earlier, later in overlapping(factors)
     )
     if problems:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.versions import VersionKind
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
@@ -64,9 +65,13 @@ class Located(Generic[Definition]):
     place: int | None = None
     """Its place among what was proposed; None where it was not proposed but is in force."""
 
-    def problem(self, field_path: str, message: str) -> Problem:
+    def full_path(self, field_path: str) -> str:
+        """Return the path of one of its fields in the tree of the file."""
+        return join_path(self.path, field_path) if field_path else self.path
+
+    def problem(self, field_path: str, message: Message) -> Problem:
         """Return what is wrong with one of its fields, with the line."""
-        path = join_path(self.path, field_path) if field_path else self.path
+        path = self.full_path(field_path)
         return Problem(self.file, self.root.at(path).line, path, message)
 
 
@@ -167,13 +172,15 @@ def _read_file(path: Path) -> Submission:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError((Problem(file, 0, "", f"cannot be read: {error}"),)) from None
+        raise DefinitionError(
+            (Problem(file, 0, "", Message("cannot be read: %(error)s", error=error)),)
+        ) from None
     root = yaml_tree(text, file)
     keys = root.value.keys() if isinstance(root.value, dict) else set()
     for key, read in _READERS.items():
         if key in keys:
             return read(text, file, root)
-    message = f"must begin with one of {', '.join(_READERS)}"
+    message = Message("must begin with one of %(fields)s", fields=", ".join(_READERS))
     raise DefinitionError((Problem(file, root.line, "", message),))
 
 

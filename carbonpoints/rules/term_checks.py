@@ -65,7 +65,7 @@ def _check_samples(
             given = _bonus(campaign, sample, behaviours[sample.behaviour])
         except RefusedAttributesError as refused:
             for each in refused.fields:
-                yield Finding(f"samples.{no}.attributes.{each.field}", 0, each.code, str(each))
+                yield Finding(f"samples.{no}.attributes.{each.field}", 0, each.code, each.sentence)
             continue
         if given != sample.bonus_millicredits:
             message = Message(

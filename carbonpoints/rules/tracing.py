@@ -1,14 +1,23 @@
-"""How a rule came to its result for one event, step by step: conditions, formulas, the range. Pure."""
+"""How a rule came to its result for one event, step by step: conditions, formulas, the range, campaigns. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
 
 from carbonpoints.core.amounts import plain
+from carbonpoints.rules.campaigns import Boost, facts_of
 from carbonpoints.rules.compiling import Condition, estimate_source, variables_of
-from carbonpoints.rules.engine import NOT_COMPUTABLE, CompiledRule
+from carbonpoints.rules.engine import NOT_COMPUTABLE, CompiledRule, Outcome
 from carbonpoints.rules.language import EvaluationError, Variable, compile_expression
+from carbonpoints.rules.usage import UsageBook
+
+NoBonus = Literal[
+    "no_award", "not_in_segment", "nothing_to_multiply", "cap_used_up", "ceiling_reached", "not_stacked"
+]
+"""Why a campaign gives nothing."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,58 @@ def trace_conditions(
         if holds is False:
             holds = None
     return results
+
+
+@dataclass(frozen=True)
+class CampaignResult:
+    """A campaign of the time: what its segment was judged by, its caps, and what it gave or why nothing."""
+
+    boost: Boost
+    values: Mapping[str, str | None]
+    applies: bool
+    caps_left: Sequence[int]
+    """In millicredits, in the order of its caps."""
+    amount_millicredits: int
+    reason: NoBonus | None
+
+
+def trace_campaigns(
+    compiled: CompiledRule, values: Mapping[str, object], usage: UsageBook, day: date, outcome: Outcome
+) -> list[CampaignResult]:
+    """Return each campaign for the rule's behaviour, by priority; `usage` is what it was before the outcome."""
+    boosts = compiled.boosts.ordered if compiled.boosts is not None else ()
+    given: Mapping[str, int] = (outcome.trace or {}).get("boosts", {})  # type: ignore[assignment]
+    own_millicredits = outcome.amount_millicredits - sum(given.values())
+    is_award = bool(own_millicredits or (outcome.reduction_mg and outcome.cap is None))
+    facts = {**values, **facts_of(usage, day)}
+    rows = compiled.rows(usage, day)
+    stacked = {boost.definition.stacking for boost in boosts if boost.definition.code in given}
+
+    def reason_of(boost: Boost) -> NoBonus | None:
+        if boost.definition.code in given:
+            return None
+        if not is_award:
+            return "no_award"
+        if not boost.applies(facts):
+            return "not_in_segment"
+        if not boost.uncapped(own_millicredits):
+            return "nothing_to_multiply"
+        if not boost.offer(own_millicredits, rows):
+            return "cap_used_up"
+        is_added = boost.definition.stacking == "additive" and "additive" in stacked
+        return "ceiling_reached" if is_added else "not_stacked"
+
+    return [
+        CampaignResult(
+            boost,
+            {name: shown(facts[name]) for name in sorted(boost.names)},
+            boost.applies(facts),
+            boost.caps_left(rows),
+            given.get(boost.definition.code, 0),
+            reason_of(boost),
+        )
+        for boost in boosts
+    ]
 
 
 def _values_of(

@@ -274,5 +274,5 @@ def _mismatch(node: Node, template: Message, found: Any, wanted: Any, **words: o
     if ratio is not None and ratio < 1:
         large, small, ratio = wanted, found, 1 / ratio
     sizes = "" if ratio is None else f" (1 {_said(large)} = {_exact(ratio) or ratio} {_said(small)})"
-    message = Message(template, **words, sizes=sizes)
+    message = template.filling(**words, sizes=sizes)
     raise ExpressionError("unit_mismatch", message, node.column, node.end_column)

@@ -32,7 +32,7 @@ from carbonpoints.rules.definitions import (
 from carbonpoints.rules.reading import exact_decimal
 from carbonpoints.rules.units import parse_unit
 
-Found = Iterator[tuple[str, str]]
+Found = Iterator[tuple[str, Message]]
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _FACTOR_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
@@ -319,10 +319,10 @@ def validate_budget(budget: BudgetDefinition) -> Found:
         yield from _code("campaign", budget.campaign)
     for name in ("name_en", "name_zh"):
         if not getattr(budget, name).strip():
-            yield name, "must not be empty"
+            yield name, Message("must not be empty")
     yield from _ordered(budget.valid_from, budget.valid_to)
     if budget.millicredits is None and budget.fen is None:
-        yield "millicredits", "must limit millicredits, fen or both"
+        yield "millicredits", Message("must limit millicredits, fen or both")
     if budget.millicredits is not None:
         yield from _within("millicredits", budget.millicredits, 1, _BUDGET_MILLICREDITS_MAX)
     if budget.fen is not None:

@@ -1,4 +1,4 @@
-"""Factor tables and sample cases as workbooks: out, and in again as what a change request would hold."""
+"""Factor tables and sample cases as workbooks: out, and in again as what a change request would hold, or as a draft."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from carbonpoints.approvals import services as approvals
 from carbonpoints.approvals.changes import Change, ProposedVersion
+from carbonpoints.approvals.services import ImportOutcome
 from carbonpoints.approvals.versions import VersionKind
+from carbonpoints.approvals.writing import lock_programme
 from carbonpoints.core import clock
 from carbonpoints.core.auth import Caller
-from carbonpoints.core.db import reading
+from carbonpoints.core.db import reading, transaction
 from carbonpoints.core.errors import FieldError, InvalidRequest, Message
 from carbonpoints.core.models import Programme
 from carbonpoints.core.programmes import programme_of
@@ -45,20 +48,66 @@ class WorkbookReview:
     changes: Sequence[Change]
 
 
+@dataclass(frozen=True)
+class WorkbookDraft:
+    """What is to be said of a workbook, and the draft that was made of it; None while an error stands."""
+
+    findings: Sequence[CellFinding]
+    outcome: ImportOutcome | None
+
+
 def export_factors(*, caller: Caller) -> bytes:
-    """Return a workbook of the programme's factors: a row for each version that is current, whenever it holds."""
+    """Return a workbook of the factors of the caller's programme."""
     with reading() as session:
-        programme_id = programme_of(session, caller)
-        return write_workbook({FACTORS: _exported(session, programme_id)})
+        return write_factors(session, programme_of(session, caller))
 
 
 def export_samples(*, caller: Caller, code: str) -> bytes:
+    """Return a workbook of a rule's samples; raises UnknownDefinition."""
+    with reading() as session:
+        return write_samples(session, programme_of(session, caller), code)
+
+
+def check_workbook(*, caller: Caller, content: bytes) -> WorkbookReview:
+    """Return what is wrong with a workbook, cell by cell, or what it would change; nothing is stored.
+
+    InvalidRequest where it is no workbook, or none of ours.
+    """
+    with reading() as session:
+        return _review(session, programme_of(session, caller), content)
+
+
+def draft_workbook(*, programme_id: int, content: bytes, maker_person: str, reason: str) -> WorkbookDraft:
+    """Make a draft of whatever a workbook changes; nothing is stored while an error stands.
+
+    InvalidRequest where it is no workbook, or none of ours.
+    """
+    with transaction() as session:
+        lock_programme(session, programme_id)
+        review = _review(session, programme_id, content)
+        if any(each.finding.stops for each in review.findings):
+            return WorkbookDraft(review.findings, None)
+        outcome = approvals.draft_change(
+            session,
+            programme_id=programme_id,
+            proposed=[change.proposed for change in review.changes],
+            maker_person=maker_person,
+            reason=reason,
+        )
+        return WorkbookDraft(review.findings, outcome)
+
+
+def write_factors(session: Session, programme_id: int) -> bytes:
+    """Return a workbook of a programme's factors: a row for each version that is current, whenever it holds."""
+    return write_workbook({FACTORS: _exported(session, programme_id)})
+
+
+def write_samples(session: Session, programme_id: int, code: str) -> bytes:
     """Return a workbook of a rule's samples: those of the version in force now, else of the last one.
 
     Raises UnknownDefinition where the programme has no such rule.
     """
-    with reading() as session:
-        held = read_held(session, programme_of(session, caller))
+    held = read_held(session, programme_id)
     rules = [rule for rule in held.rules if rule.version.code == code]
     if not rules:
         raise UnknownDefinition
@@ -67,18 +116,12 @@ def export_samples(*, caller: Caller, code: str) -> bytes:
     return write_workbook(sample_sheets(rule.definition, behaviour, rule.version.version_id))
 
 
-def check_workbook(*, caller: Caller, content: bytes) -> WorkbookReview:
-    """Return what is wrong with a workbook, cell by cell, or what it would change; nothing is stored.
-
-    InvalidRequest where it is no workbook, or none of ours.
-    """
+def _review(session: Session, programme_id: int, content: bytes) -> WorkbookReview:
     tables, found = read_workbook(content)
-    with reading() as session:
-        programme_id = programme_of(session, caller)
-        proposed = _proposed(session, programme_id, tables, found)
-        if any(each.finding.stops for each in found):
-            return WorkbookReview(found, [])
-        review = review_proposed(session, programme_id=programme_id, proposed=list(proposed.values()))
+    proposed = _proposed(session, programme_id, tables, found)
+    if any(each.finding.stops for each in found):
+        return WorkbookReview(found, [])
+    review = review_proposed(session, programme_id=programme_id, proposed=list(proposed.values()))
     places = list(proposed)
     found += [_placed(tables, each, places) for each in review.findings]
     return WorkbookReview(found, review.changes)
@@ -98,8 +141,8 @@ def _proposed(
             for no, content in rows.items()
         }
     if RULE not in tables:
-        message = "The workbook has neither a sheet “factors” nor a sheet “rule”."
-        raise InvalidRequest(fields=[FieldError("", "no_table", message)])
+        message = Message("The workbook has neither a sheet “factors” nor a sheet “rule”.")
+        raise InvalidRequest(fields=[FieldError.saying("", "no_table", message)])
     held = read_held(session, programme_id)
     rule = _named_rule(tables[RULE], held, found)
     if rule is None:

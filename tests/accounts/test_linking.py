@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from carbonpoints.accounts.access import resolve_subjects
-from carbonpoints.core.clock import clock_at
+from carbonpoints.core.clock import clock_at, now
 from carbonpoints.core.db import reading
 from carbonpoints.core.ids import parse_account_id
 from tests.accounts.world import BANK_ACCOUNT, NOW, World, code, link, nothing_changes, ok, rows
@@ -101,7 +101,8 @@ def test_an_unlinked_account_counts_for_nobody_until_it_is_linked_again(world: W
         )
         subject = f"BANK_ACCOUNT:{BANK_ACCOUNT}"
         with reading() as session:
-            assert resolve_subjects(session, world.programme_id, [subject]) == {}
+            (owner,) = resolve_subjects(session, world.programme_id, [subject]).values()
+        assert [owner.at(now()), owner.at(NOW)] == [0, parse_account_id(account)]
         assert rows("SELECT trace FROM decision WHERE kind = 5 ORDER BY account_seq") == [
             ({"linked": "owner"},),
             ({"unlinked": "owner"},),
@@ -117,7 +118,10 @@ def test_an_unlinked_account_counts_for_nobody_until_it_is_linked_again(world: W
         assert code(again) == (409, "bank_account_taken")
         with reading() as session:
             found = resolve_subjects(session, world.programme_id, [subject])
-        assert found[subject].at(NOW) == parse_account_id(other)
+        assert [found[subject].at(at) for at in (now(), NOW)] == [
+            parse_account_id(other),
+            parse_account_id(account),
+        ]
 
 
 def test_unlinking_leaves_other_holders_links(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from carbonpoints.core import openapi
 from carbonpoints.core.http import PUBLIC, scope_of
 from carbonpoints.core.openapi import DOCUMENT, METHODS, build_document, document_text
 
@@ -78,6 +79,24 @@ def test_patterns_are_anchored_in_the_way_of_json_schema(document: dict[str, Any
     assert pattern.startswith("^(?:carbonpoints")
     assert pattern.endswith(")$")
     assert "\\Z" not in str(document)
+
+
+def test_the_document_is_made_once_and_not_sent_again(
+    client: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = client.get("/openapi.json")
+    assert (first.status_code, first.content_type) == (200, "application/json")
+    assert first.text == (ROOT / DOCUMENT).read_text(encoding="utf-8")
+    monkeypatch.setattr(openapi, "build_document", None)
+    second = client.get("/openapi.json", headers={"If-None-Match": '"another"'})
+    assert (second.status_code, second.data, second.headers["ETag"]) == (
+        200,
+        first.data,
+        first.headers["ETag"],
+    )
+    third = client.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert (third.status_code, third.data, third.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert first.headers["Cache-Control"] == third.headers["Cache-Control"] == "no-cache"
 
 
 def test_the_reference_page_asks_no_other_server(client: FlaskClient) -> None:

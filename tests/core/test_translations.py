@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import gettext
 import re
+from decimal import Decimal
+from inspect import signature
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from carbonpoints.behaviours.cells import BadLineError
+from carbonpoints.behaviours.date_patterns import DatePatternError, date_reader
+from carbonpoints.behaviours.profiles import shipped_profiles, validate_mapping
+from carbonpoints.behaviours.records import BrokenFileError
 from carbonpoints.core import translations
+from carbonpoints.core.errors import Message
+from carbonpoints.core.problems import told
 from carbonpoints.core.translations import MO_FILE, read_catalog, texts_in_code
+from carbonpoints.rules.findings import Finding
+from carbonpoints.rules.language import EvaluationError, Variable, compile_expression
+from carbonpoints.rules.language.errors import LanguageError
+from carbonpoints.rules.nodes import Problem
 
 PLACE = re.compile(r"%\(\w+\)s")
 
@@ -61,12 +74,45 @@ def test_titles_details_field_texts_and_marshmallow_s_are_all_found(text: str) -
         'NotFound(f"No account {number}.")',
         'FieldError("a", "b", "At most {}.".format(3))',
         'RefusedValueError("b", "At most " + text)',
+        'FieldError("a", "b", message)',
+        "Message(other.detail)",
+        "NotFound(text)",
     ],
 )
-def test_a_text_built_from_parts_is_refused(
+def test_a_text_built_from_parts_or_given_through_a_variable_is_refused(
     raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "errors.py").write_text(f"class NotFound(CarbonpointsError): ...\nraise {raised}\n")
     monkeypatch.setattr(translations, "PACKAGE", tmp_path)
     with pytest.raises(TypeError, match="not a text that can be looked up"):
         texts_in_code()
+
+
+@pytest.mark.parametrize(
+    ("owner", "field"),
+    [
+        (Finding, "message"),
+        (Problem, "message"),
+        (LanguageError, "message"),
+        (BadLineError, "detail"),
+        (BrokenFileError, "detail"),
+        (DatePatternError, "message"),
+    ],
+)
+def test_what_carries_a_sentence_to_a_user_takes_a_message_alone(owner: type, field: str) -> None:
+    """Then mypy refuses every text that could only be said in English."""
+    assert signature(owner, eval_str=True).parameters[field].annotation is Message
+
+
+def test_sentences_within_sentences_are_said_in_chinese(app: Flask) -> None:
+    divide = compile_expression("1 / n", {"n": Variable("number")})
+    with app.test_request_context(headers={"Accept-Language": "zh-CN"}):
+        with pytest.raises(EvaluationError) as refused:
+            divide.evaluate({"n": Decimal(0)})
+        assert told(refused.value.sentence) == "第 1 列：此处除数为零"
+        with pytest.raises(DatePatternError) as pattern:
+            date_reader("yyyy-dd")
+        assert told(pattern.value.message) == "缺少月"
+        profile = shipped_profiles()[0]
+        (misfit, *_) = validate_mapping(profile, {})
+        assert told(misfit[1]) == f"{profile.behaviours[0].behaviour} 不是行为类型"

@@ -20,7 +20,7 @@ from carbonpoints.behaviours.staged import (
     stage_event,
 )
 from carbonpoints.core.crypto import identity_hash
-from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.core.errors import FieldError, InvalidRequest, Message
 from tests.feeds.shipped import KEY, cut_all, events_of, plain, profile, read_all
 
 NOON = microseconds_of(datetime(2024, 5, 1, 4, tzinfo=UTC))
@@ -133,7 +133,7 @@ def test_an_expression_without_a_value_names_its_column() -> None:
     used = plain(data={**plain().data, "amount_minor": "amount - fee"})
     (segment,) = read_all(b"T1,6222,2024-05-01,12.50,,5411\n", used)
     assert segment.refused == [
-        RefusedLine(1, "amount_minor", "missing_value", "amount - fee: column 10: fee has no value")
+        RefusedLine(1, "amount_minor", "missing_value", Message("amount - fee: column 10: fee has no value"))
     ]
 
 

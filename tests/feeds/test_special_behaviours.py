@@ -15,6 +15,7 @@ from carbonpoints.behaviours.profiles import (
 )
 from carbonpoints.behaviours.segments import RefusedLine
 from carbonpoints.core.crypto import identity_hash
+from carbonpoints.core.errors import Message
 from tests.feeds.shipped import KEY, behaviours, events_of, plain, read_all
 
 BILL = SpecialMappingDefinition(
@@ -118,7 +119,9 @@ def test_no_merchant_category_is_none() -> None:
 def test_an_unknown_merchant_category_is_refused(code: str) -> None:
     (segment,) = read_all(f"T1,6222,2024-05-01,1,,{code}\n".encode(), typed("merchant_category"))
     assert segment.refused == [
-        RefusedLine(1, "note", "unknown_merchant_category", "Expected a merchant category of ISO 18245.")
+        RefusedLine(
+            1, "note", "unknown_merchant_category", Message("Expected a merchant category of ISO 18245.")
+        )
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.checking import check_rule
 from carbonpoints.rules.definitions import (
     CapDefinition,
@@ -36,7 +37,7 @@ def test_a_right_rule_has_no_findings():
 def test_a_factor_must_not_hide_an_attribute():
     behaviour = replace(BUS_TRIP, attributes={**BUS_TRIP.attributes, "BUS": BUS_TRIP.attributes["fares"]})
     assert check_rule(RULE, behaviour, [BUS]) == [
-        Finding("factors", 0, "name_taken", "BUS is an attribute already")
+        Finding("factors", 0, "name_taken", Message("BUS is an attribute already"))
     ]
 
 
@@ -50,11 +51,11 @@ def condition(when: str) -> tuple[ConditionDefinition, ...]:
     [
         (
             {"baseline": "distance_km + BUS"},
-            Finding("baseline", 15, "unit_mismatch", "person_km and g/person_km cannot be added"),
+            Finding("baseline", 15, "unit_mismatch", Message("person_km and g/person_km cannot be added")),
         ),
         (
             {"project": "distance_km"},
-            Finding("project", 1, "unit_mismatch", "this gives person_km, but g is needed"),
+            Finding("project", 1, "unit_mismatch", Message("this gives person_km, but g is needed")),
         ),
         ({"leakage": "paid"}, ("leakage", 1, "wrong_result")),
         ({"baseline": "distance_km * BUSS"}, ("baseline", 15, "unknown_name")),
@@ -66,14 +67,16 @@ def condition(when: str) -> tuple[ConditionDefinition, ...]:
         ),
         (
             {"behaviour": "metro_trip"},
-            Finding("behaviour", 0, "wrong_behaviour", "the rule is for metro_trip, not for bus_trip"),
+            Finding(
+                "behaviour", 0, "wrong_behaviour", Message("the rule is for metro_trip, not for bus_trip")
+            ),
         ),
         (
             {
                 "counters": {"fares": CounterDefinition(measure="count", window="day")},
                 "eligibility": condition("fares < 1")[:1],
             },
-            Finding("counters", 0, "name_taken", "fares is an attribute already"),
+            Finding("counters", 0, "name_taken", Message("fares is an attribute already")),
         ),
         (
             {"counters": {"trips_today": CounterDefinition(measure="sum:ticket", window="day")}},
@@ -81,7 +84,7 @@ def condition(when: str) -> tuple[ConditionDefinition, ...]:
                 "counters.trips_today.measure",
                 0,
                 "unknown_attribute",
-                "ticket is no number attribute of bus_trip",
+                Message("ticket is no number attribute of bus_trip"),
             ),
         ),
         (
@@ -90,23 +93,29 @@ def condition(when: str) -> tuple[ConditionDefinition, ...]:
                 "counters.trips_today.measure",
                 0,
                 "unknown_attribute",
-                "fares is no text attribute of bus_trip",
+                Message("fares is no text attribute of bus_trip"),
             ),
         ),
         (
             {"counters": {"trips_today": CounterDefinition(measure="count", window="day", per="driver")}},
             Finding(
-                "counters.trips_today.per", 0, "unknown_attribute", "driver is no text attribute of bus_trip"
+                "counters.trips_today.per",
+                0,
+                "unknown_attribute",
+                Message("driver is no text attribute of bus_trip"),
             ),
         ),
         (
             {"eligibility": RULE.eligibility[:1]},
-            Finding("counters", 0, "unused", "trips_today is named but no expression uses it"),
+            Finding("counters", 0, "unused", Message("trips_today is named but no expression uses it")),
         ),
-        ({"baseline": "0"}, Finding("factors", 0, "unused", "BUS is named but no expression uses it")),
+        (
+            {"baseline": "0"},
+            Finding("factors", 0, "unused", Message("BUS is named but no expression uses it")),
+        ),
         (
             {"valid_from": datetime(2022, 9, 22, tzinfo=UTC)},
-            Finding("factors.0", 0, "factor_validity", "BUS has no value in force on 2022-09-22"),
+            Finding("factors.0", 0, "factor_validity", Message("BUS has no value in force on 2022-09-22")),
         ),
         (
             {"credits": CreditsDefinition(millicredits_per_mg=Decimal(1), grant_millicredits=0)},
@@ -114,7 +123,9 @@ def condition(when: str) -> tuple[ConditionDefinition, ...]:
                 "samples.0",
                 0,
                 "sample_differs",
-                "the rule gives 134500 mg and 134500 millicredits, the sample says 134500 mg and 67257 millicredits",
+                Message(
+                    "the rule gives 134500 mg and 134500 millicredits, the sample says 134500 mg and 67257 millicredits"
+                ),
             ),
         ),
         (
@@ -123,7 +134,9 @@ def condition(when: str) -> tuple[ConditionDefinition, ...]:
                 "samples.0",
                 0,
                 "sample_differs",
-                "the rule gives 0 mg and 67257 millicredits, the sample says 134500 mg and 67257 millicredits",
+                Message(
+                    "the rule gives 0 mg and 67257 millicredits, the sample says 134500 mg and 67257 millicredits"
+                ),
             ),
         ),
         (
@@ -132,7 +145,9 @@ def condition(when: str) -> tuple[ConditionDefinition, ...]:
                 "samples.0",
                 0,
                 "sample_differs",
-                "the rule gives 100000 mg and 50007 millicredits, the sample says 134500 mg and 67257 millicredits",
+                Message(
+                    "the rule gives 100000 mg and 50007 millicredits, the sample says 134500 mg and 67257 millicredits"
+                ),
             ),
         ),
     ],
@@ -147,7 +162,7 @@ def test_a_wrong_rule_is_found_out(changes: dict[str, Any], expected: Any):
 
 
 def test_a_factor_that_is_not_there_or_not_in_force_is_unknown():
-    message = "BUS is no factor that is in force while the rule is"
+    message = Message("BUS is no factor that is in force while the rule is")
     expected = Finding("factors.0", 0, "unknown_factor", message)
     ended = replace(BUS, valid_to=date(2024, 1, 1))
     to_come = replace(BUS, valid_from=date(2025, 1, 1))
@@ -183,7 +198,7 @@ def test_a_factor_must_not_change_its_unit_under_a_rule():
 def test_a_factor_for_credits_only_carries_no_reduction():
     weak = replace(BUS, use="credits_only", use_reason="A blog.")
     (finding,) = check_rule(RULE, BUS_TRIP, [weak])
-    assert finding == Finding("factors.0", 0, "factor_use", "BUS may carry credits only: A blog.")
+    assert finding == Finding("factors.0", 0, "factor_use", Message("BUS may carry credits only: A blog."))
     (sample,) = RULE.samples
     lenient = replace(RULE, purpose="credits_only", samples=(replace(sample, reduction_mg=0),))
     assert check_rule(lenient, BUS_TRIP, [weak]) == []
@@ -200,10 +215,12 @@ def monitored(*names: str) -> dict[str, Any]:
 
 def test_what_a_formula_computes_with_has_a_source_and_what_has_one_is_an_attribute():
     (finding,) = check_rule(replace(RULE, **monitored("ticket")), BUS_TRIP, [BUS])
-    message = "a formula uses distance_km, and its source is not named"
+    message = Message("a formula uses distance_km, and its source is not named")
     assert finding == Finding("methodology.monitoring", 0, "not_monitored", message)
     (finding,) = check_rule(replace(RULE, **monitored("distance_km", "mood")), BUS_TRIP, [BUS])
-    assert finding == Finding("methodology.monitoring.0.data", 0, "unknown_attribute", "mood is no attribute")
+    assert finding == Finding(
+        "methodology.monitoring.0.data", 0, "unknown_attribute", Message("mood is no attribute")
+    )
     assert check_rule(replace(RULE, methodology=None), BUS_TRIP, [BUS]) == []  # From before it was asked for.
 
 
@@ -251,7 +268,7 @@ def sample(**changes: Any) -> SampleDefinition:
 )
 def test_a_wrong_sample_is_found_out(wrong: SampleDefinition, expected: list[tuple[str, str, str]]):
     assert check_rule(replace(RULE, samples=(wrong,)), BUS_TRIP, [BUS]) == [
-        Finding(f"samples.0{field}", 0, code, message) for field, code, message in expected
+        Finding(f"samples.0{field}", 0, code, Message(message)) for field, code, message in expected
     ]
 
 
@@ -260,7 +277,7 @@ def test_a_sample_that_yields_nothing_is_refused_even_if_the_rule_agrees():
     empty = sample(reduction_mg=0, millicredits=0)
     rule = replace(RULE, purpose="credits_only", credits=nothing, samples=(empty,))
     assert check_rule(rule, BUS_TRIP, [BUS]) == [
-        Finding("samples.0", 0, "yields_nothing", "a sample must yield something")
+        Finding("samples.0", 0, "yields_nothing", Message("a sample must yield something"))
     ]
 
 
@@ -268,7 +285,9 @@ def test_an_ineligible_sample_must_fail_for_the_reason_it_gives():
     (refused,) = RULE.ineligible_samples
     rule = replace(RULE, ineligible_samples=(replace(refused, reason="paid"),))
     assert check_rule(rule, BUS_TRIP, [BUS]) == [
-        Finding("ineligible_samples.0", 0, "sample_differs", "the rule gives few, the sample says paid")
+        Finding(
+            "ineligible_samples.0", 0, "sample_differs", Message("the rule gives few, the sample says paid")
+        )
     ]
     rule = replace(RULE, ineligible_samples=(replace(refused, counters={}),))
     (finding,) = check_rule(rule, BUS_TRIP, [BUS])

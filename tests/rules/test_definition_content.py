@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.definitions import FactorDefinition, RuleDefinition
 from carbonpoints.rules.nodes import DefinitionError, Problem
 from carbonpoints.rules.parsing import from_content, parse_behaviour_file, parse_content, parse_factors
@@ -20,8 +21,8 @@ def test_submitted_content_is_checked_and_its_fields_are_named():
     with pytest.raises(DefinitionError) as caught:
         parse_content(FactorDefinition, content, "draft")
     assert caught.value.problems == (
-        Problem("draft", 0, "unit", "'furlong' is no unit that is known here"),
-        Problem("draft", 0, "use", "a figure from GB does not allow a reduction"),
+        Problem("draft", 0, "unit", Message("'furlong' is no unit that is known here")),
+        Problem("draft", 0, "use", Message("a figure from GB does not allow a reduction")),
     )
     assert str(caught.value).splitlines()[0] == "draft:0: unit: 'furlong' is no unit that is known here"
 
@@ -115,4 +116,4 @@ def test_a_submission_without_its_methodology_is_refused_by_field(
             place[name] = value
     with pytest.raises(DefinitionError) as refused:
         parse_content(RuleDefinition, content, "draft")
-    assert refused.value.problems == (Problem("draft", 0, field, message, code),)
+    assert refused.value.problems == (Problem("draft", 0, field, Message(message), code),)

@@ -192,9 +192,12 @@ def test_two_versions_of_a_factor_must_not_overlap():
         ("factors:\n- 1", (2, "factors.0", "must be a group of fields, not 1")),
         ("factors:\n- [a]", (2, "factors.0", "must be a group of fields, not a list")),
         ("factors: []\nother: 1", (2, "other", "is not a known field here")),
-        ("factors: [\n", (2, "", "expected the node content, but found '<stream end>'")),
+        (
+            "factors: [\n",
+            (2, "", "is not YAML we accept: expected the node content, but found '<stream end>'"),
+        ),
         ("a: &x 1\nb: *x\n", (2, "", "aliases are not allowed")),
-        ("factors: []\n---\nfactors: []\n", (2, "", "but found another document")),
+        ("factors: []\n---\nfactors: []\n", (2, "", "is not YAML we accept: but found another document")),
         (
             "factors: !!python/name:os.system ''",
             (1, "factors", " could be read in two ways: put it in quotes"),

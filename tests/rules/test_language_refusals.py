@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.language import EvaluationError, ExpressionError, compile_expression
 from tests.rules.expression_world import VARIABLES, value_of
 
@@ -239,6 +240,6 @@ def test_what_the_caller_forgot_is_named() -> None:
 
 
 def test_errors_travel_between_processes() -> None:
-    error = pickle.loads(pickle.dumps(EvaluationError("overflow", "too large", 3, 9)))  # noqa: S301
+    error = pickle.loads(pickle.dumps(EvaluationError("overflow", Message("too large"), 3, 9)))  # noqa: S301
     assert (error.code, error.message, error.column, error.end_column) == ("overflow", "too large", 3, 9)
     assert str(error) == "column 3: too large"

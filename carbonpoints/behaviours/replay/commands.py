@@ -6,8 +6,6 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -19,9 +17,8 @@ from carbonpoints.behaviours.replay import reexecution, runs, services
 from carbonpoints.behaviours.replay.history import Period
 from carbonpoints.behaviours.replay.reexecution import Result
 from carbonpoints.behaviours.replay.services import BacktestProgress
-from carbonpoints.core.errors import CarbonpointsError
 from carbonpoints.core.ids import parse_numbered_id
-from carbonpoints.rules.nodes import DefinitionError
+from carbonpoints.rules.commands import own_words
 from carbonpoints.rules.services import find_programme
 from carbonpoints.rules.submissions import read_files
 
@@ -55,7 +52,7 @@ def backtest(
     """
     if last_day < first_day:
         raise click.BadParameter("lies before --from", param_hint="--to")
-    with _one_line():
+    with own_words():
         run_id = services.request_backtest(
             programme_id=find_programme(bank=bank, programme=programme).programme_id,
             submission=read_files([file]),
@@ -85,7 +82,7 @@ def _follow(run_id: uuid.UUID, *, inline: bool) -> BacktestProgress:
 @click.argument("event_id")
 def replay(*, event_id: str) -> None:
     """Run the decision on EVENT_ID (evt_...) again and compare to the last digit; ends with 1 where it differs."""
-    with _one_line():
+    with own_words():
         number = parse_numbered_id(event_id, EVENT_PREFIX)
         found = reexecution.reexecute(account_id=number.account_id, account_seq=number.account_seq)
     click.echo(found.result.value)
@@ -94,16 +91,3 @@ def replay(*, event_id: str) -> None:
         click.echo(f"replayed {json.dumps(found.replayed, ensure_ascii=False, sort_keys=True)}")
     if found.result is Result.DIFFERS:
         sys.exit(1)
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """End with the error's own sentences where the caller is at fault."""
-    try:
-        yield
-    except DefinitionError as error:
-        raise click.ClickException(str(error)) from None
-    except CarbonpointsError as error:
-        lines = [str(error) % error.params if error.params else str(error)]
-        lines += [str(field) for field in error.fields]
-        raise click.ClickException("\n".join(lines)) from None

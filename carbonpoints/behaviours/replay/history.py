@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.merging import surviving_accounts
+from carbonpoints.accounts.identities import surviving_accounts
 from carbonpoints.behaviours.replay.accounts import Facts, PastEvent
 from carbonpoints.behaviours.replay.judges import Judge
 from carbonpoints.behaviours.staged import data_text

@@ -110,7 +110,7 @@ def _place(located: Located[Any], field: str) -> str:
     """Return where a field stands: in the request, in a file, or in what is in force already."""
     if located.place is not None:
         return f"draft.{located.place}.content.{field}"
-    return f"{located.file}.{located.problem(field, '').field}"
+    return f"{located.file}.{located.full_path(field)}"
 
 
 def request_backtest_of_change(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from carbonpoints.accounts.merging import surviving_accounts
+from carbonpoints.accounts.identities import surviving_accounts
 from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.deciding import expiry_of
 from carbonpoints.behaviours.replay.accounts import Facts, PastEvent, Replayed, assess, replay

@@ -9,10 +9,10 @@ class LanguageError(ValueError):
     """Something is wrong in the columns `column` (1-based) up to, not including, `end_column` of the source.
 
     `code` is stable and machine-readable, `message` a sentence without the column, `str()` the sentence
-    with it: "column 15: km and g cannot be added". The sentence of an ExpressionError is a Message.
+    with it: "column 15: km and g cannot be added".
     """
 
-    def __init__(self, code: str, message: str, column: int, end_column: int) -> None:
+    def __init__(self, code: str, message: Message, column: int, end_column: int) -> None:
         super().__init__(code, message, column, end_column)
         self.code = code
         self.message = message
@@ -20,15 +20,16 @@ class LanguageError(ValueError):
         self.end_column = end_column
 
     def __str__(self) -> str:
-        return f"column {self.column}: {self.message}"
+        return self.sentence
+
+    @property
+    def sentence(self) -> Message:
+        """The message after the column."""
+        return Message("column %(column)s: %(message)s", column=self.column, message=self.message)
 
 
 class ExpressionError(LanguageError):
     """The expression is refused: it cannot be read, or its types or units do not fit."""
-
-    def __init__(self, code: str, message: Message, column: int, end_column: int) -> None:
-        super().__init__(code, message, column, end_column)
-        self.message: Message = message
 
 
 class EvaluationError(LanguageError):

@@ -111,18 +111,19 @@ class Expression:
     def _explained(self, error: Exception, node: Node) -> EvaluationError:
         operation = node.operation if isinstance(node, Operation) else ""
         if isinstance(error, Missing):
-            code, message = "missing_value", f"{self._text(node)} has no value"
+            code, message = "missing_value", Message("%(part)s has no value", part=self._text(node))
         elif isinstance(error, Refused):
-            code, message = "no_value", str(error)
+            code, message = "no_value", error.message
         elif isinstance(error, ArithmeticError) and operation == "/" and not isinstance(error, Overflow):
-            code, message = "division_by_zero", "this divides by zero"
+            code, message = "division_by_zero", Message("this divides by zero")
         elif isinstance(error, ArithmeticError):
-            code, message = "overflow", "this number is too large to be exact"
+            code, message = "overflow", Message("this number is too large to be exact")
         elif isinstance(error, LookupError):
-            what = "the table" if operation == "lookup" else self._text(node)
-            code, message = "missing_value", f"{what} was not handed in"
+            what = Message("the table") if operation == "lookup" else self._text(node)
+            code, message = "missing_value", Message("%(part)s was not handed in", part=what)
         else:
-            code, message = "wrong_value", f"{self._text(node)} was handed a value of the wrong type"
+            code = "wrong_value"
+            message = Message("%(part)s was handed a value of the wrong type", part=self._text(node))
         return EvaluationError(code, message, node.column, node.end_column)
 
 

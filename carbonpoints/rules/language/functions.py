@@ -24,6 +24,7 @@ from decimal import (
 from functools import reduce
 from typing import Any, TypeVar
 
+from carbonpoints.core.errors import Message
 from carbonpoints.rules.language.tree import ValueType
 
 DIGITS = 34
@@ -62,8 +63,12 @@ _QUANTA = {Decimal(digits): Decimal(f"1e-{digits}") for digits in range(ROUNDING
 class Refused(ValueError):
     """A function has no answer for its arguments; the message is the sentence to show."""
 
+    def __init__(self, message: Message) -> None:
+        super().__init__(message)
+        self.message = message
 
-class Missing(Refused):
+
+class Missing(ValueError):
     """A value is needed and there is none."""
 
 
@@ -80,17 +85,17 @@ def _decimal(value: Decimal | int | None) -> Decimal | None:
 def _round_half_up(value: Decimal | int, digits: Decimal | int) -> Decimal:
     quantum = _QUANTA.get(Decimal(digits))
     if quantum is None:
-        raise Refused(f"round_half_up takes 0 to {ROUNDING_DIGITS_MAX} digits")
+        raise Refused(Message("round_half_up takes 0 to %(most)s digits", most=ROUNDING_DIGITS_MAX))
     return _HALF_UP.quantize(value, quantum)
 
 
 def _number(text: str) -> Decimal:
     stripped = text.strip()
     if _NUMBER.fullmatch(stripped) is None:
-        raise Refused("this text is no number")
+        raise Refused(Message("this text is no number"))
     value = Decimal(stripped)
     if len(value.as_tuple().digits) > DIGITS:
-        raise Refused(f"this text is a number of more than {DIGITS} digits")
+        raise Refused(Message("this text is a number of more than %(most)s digits", most=DIGITS))
     return value
 
 
@@ -104,7 +109,9 @@ def _substring(text: str, start: Decimal | int, length: Decimal | int) -> str:
     # The range comes first: turning a huge decimal into an integer is slow.
     inside = 1 <= start <= TEXT_MAX and 0 <= length <= TEXT_MAX
     if not inside or int(start) != start or int(length) != length:
-        raise Refused("substring takes a first position from 1 and a length from 0, both whole numbers")
+        raise Refused(
+            Message("substring takes a first position from 1 and a length from 0, both whole numbers")
+        )
     first = int(start) - 1
     return text[first : first + int(length)]
 
