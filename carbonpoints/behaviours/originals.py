@@ -28,7 +28,7 @@ from carbonpoints.ledger.queries import (
     read_head,
 )
 from carbonpoints.ledger.restating import Restatement
-from carbonpoints.rules.catalogue import PinnedRule, read_pin
+from carbonpoints.rules.catalogue import PinnedRule, read_pins
 
 ADJUSTMENTS = """
 SELECT account_id, event_hash, adjustment_seq FROM appeal
@@ -112,11 +112,17 @@ def read_originals(
     load_pending(session, [books[each] for each in {wanted[key] for key in decisions} if each in books])
     histories = read_histories(session, awards)
     inputs = read_payloads(session, [(each.account_id, each.account_seq) for each in decisions.values()])
+    judged_by = {
+        key: latest[-1].pin_id
+        if (latest := restated.get((key[0], decision.account_seq)))
+        else decision.pin_id
+        for key, decision in decisions.items()
+    }
+    pins = read_pins(session, {pin_id for pin_id in judged_by.values() if pin_id})
     originals = {}
     for key, decision in decisions.items():
         restatements = restated.get((key[0], decision.account_seq), ())
-        pin_id = restatements[-1].pin_id if restatements else decision.pin_id
-        pinned = read_pin(session, pin_id) if pin_id else None
+        pinned = pins.get(judged_by[key] or 0)
         event = as_candidate(delivery, decision, pinned, inputs.get((key[0], decision.account_seq)))
         original = Original(decision, event, histories[key[0]], adjustments.get(key, 0), restatements)
         originals[key[1]] = original

@@ -20,6 +20,7 @@ from carbonpoints.behaviours.work import Receipt, Work
 from carbonpoints.core.errors import Busy
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.flows import MERGED, Book
+from carbonpoints.ledger.history import REFUSED_REVERSAL
 from carbonpoints.ledger.queries import KnownEvent
 
 
@@ -70,7 +71,8 @@ def decide_reversal(work: Work, candidate: Candidate, book: Book) -> Receipt:
     if refused is not None:
         disposition, reason = refused
         about["disposition"] = disposition
-        seq = book.decide(DecisionKind.EVENT, moment, trace={"reason": reason} if reason else None, **about)
+        refusal = {REFUSED_REVERSAL: True, **({"reason": reason} if reason else {})}
+        seq = book.decide(DecisionKind.EVENT, moment, trace=refusal, **about)
         claims.refused.append(candidate)
     elif original is None:
         seq = book.decide(DecisionKind.REVERSAL, moment, trace=trace, **about)

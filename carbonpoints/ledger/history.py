@@ -12,15 +12,19 @@ from carbonpoints.ledger.book import AVAILABLE, CREDIT, HELD, PENDING
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.restating import Restatement
 
+REFUSED_REVERSAL = "refused_reversal"
+"""In the trace of an event that would have taken another one back and was refused: it is no act that was judged."""
 EVENTS = f"""
 SELECT account_id, account_seq, pin_id, disposition, local_date, occurred_at, reduction_mg, amount_millicredits,
-    CASE WHEN trace ?| ARRAY['budget', 'budgets', 'bonus_budget', 'boosts'] THEN trace END AS trace
+    CASE WHEN trace ?| ARRAY['budget', 'budgets', 'bonus_budget', 'boosts', 'granted_mg'] THEN trace END AS trace
 FROM decision
 WHERE kind = {DecisionKind.EVENT:d} AND account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
     AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s AND local_date BETWEEN %(first_day)s AND %(last_day)s
+    AND (trace ? '{REFUSED_REVERSAL}') IS NOT TRUE
 """  # noqa: S608 - composed of constants of this module
-"""A query, to be a part of another: the decided events of a range of accounts, up to a number and an instant, with
-local dates in a range. Of traces those that tell of budgets and campaigns, which replay takes as inputs."""
+"""A query, to be a part of another: the decided acts of a range of accounts, up to a number and an instant, with
+local dates in a range. Of traces those that tell of budgets and campaigns, which replay takes as inputs, or of mg that
+were counted and not posted."""
 
 PARTITIONS = """
 WITH journals AS (
@@ -62,12 +66,23 @@ WHERE e.account_id BETWEEN %(first_account_id)s AND %(last_account_id)s AND e.un
 """  # noqa: S608 - composed of constants of this module
 
 
-# A reversal in another account, after a merge, gives nothing back of what this one used.
+# A reversal in another account, after a merge, gives nothing back of what this one used. A correction of an event that
+# earned nothing needed no reversal: it takes back what a draft would have given.
 TAKEN_BACK = f"""
 SELECT account_id, account_seq, (trace ->> 'event_seq')::bigint FROM decision
 WHERE kind = {DecisionKind.REVERSAL:d} AND account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
     AND account_seq <= %(last_seq)s AND booked_at <= %(booked_until)s
     AND trace ? 'event_seq' AND NOT trace ? 'home_id'
+UNION ALL
+SELECT d.account_id, d.account_seq, corrected.account_seq FROM decision d
+CROSS JOIN LATERAL (
+    SELECT o.account_seq FROM decision o
+    WHERE o.account_id = d.account_id AND o.event_hash = d.event_hash AND o.revision < d.revision
+    ORDER BY o.revision DESC LIMIT 1
+) AS corrected
+WHERE d.kind = {DecisionKind.EVENT:d} AND d.revision > 0
+    AND d.account_id BETWEEN %(first_account_id)s AND %(last_account_id)s
+    AND d.account_seq <= %(last_seq)s AND d.booked_at <= %(booked_until)s
 ORDER BY account_id, account_seq
 """  # noqa: S608 - composed of constants of this module
 RESTATED = f"""
@@ -104,6 +119,8 @@ def read_accounts(
 
 def taken_back(session: Session, extent: Mapping[str, object]) -> dict[int, list[tuple[int, int]]]:
     """Return what reversals and corrections took back, by account: their number and that of the event, in order.
+
+    A correction is named with its reversal, where it needed one, and with itself.
 
     `extent` holds the parameters of EVENTS that are no dates.
     """

@@ -221,10 +221,15 @@ def read_pins(session: Session, pin_ids: Collection[int]) -> dict[int, PinnedRul
     rows = session.scalars(select(RulePin).where(RulePin.pin_id.in_(pin_ids))).all()
     numbers = {number for row in rows for number in _version_ids(row)}
     versions = read_versions(session, numbers)
+    known: dict[int, Held[Any]] = {}
+    """Many pins share their versions: each is read once."""
 
     def held(kind: type[Definition], of: VersionKind, row: RulePin) -> tuple[Held[Definition], ...]:
-        wanted = (versions[number] for number in sorted(_version_ids(row)))
-        return tuple(_held(kind, (version for version in wanted if version.kind is of)))
+        wanted = [number for number in sorted(_version_ids(row)) if versions[number].kind is of]
+        for number in wanted:
+            if number not in known:
+                known[number] = held_as(kind, versions[number])
+        return tuple(known[number] for number in wanted)
 
     return {
         row.pin_id: _pinned(

@@ -136,7 +136,9 @@ class CompiledRule:
     ) -> None:
         """Work out which usage the rule looks at, and where each cap and counter finds its row."""
         rule = self.rule
-        scoped = [(rule.code, cap) for cap in rule.caps] + [(each.scope, each.cap) for each in shared_caps]
+        # By code: where several caps cut, the same one is named whichever of their versions is the newer.
+        shared = sorted(shared_caps, key=lambda each: each.code)
+        scoped = [(rule.code, cap) for cap in rule.caps] + [(each.scope, each.cap) for each in shared]
         own: list[Place] = [(scope, cap.window) for scope, cap in scoped if cap.window != "event"]
         own += [(rule.code, counter.period) for counter in self.counters]
         bonus = [(each.scope, cap.window) for each in campaigns for cap in each.caps if cap.window != "event"]
@@ -146,6 +148,10 @@ class CompiledRule:
         """The usage that this rule reads and notes, first its own and the shared caps', then the campaigns'."""
         self.own_places = len(set(own))
         """How many of the places are the rule's own and those of shared caps."""
+        self.measured: tuple[Place, ...] = tuple(
+            (scope, cap.window) for scope, cap in scoped if cap.mg is not None and cap.window != "event"
+        )
+        """The places of which it asks how many milligrams were used."""
         self.looks_at: tuple[tuple[Place, int], ...] = tuple(
             (place, self.look_back_days if place == (rule.code, "day") else 0) for place in self.places
         )

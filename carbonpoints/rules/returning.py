@@ -1,4 +1,8 @@
-"""What a reversed or corrected award had used of its caps and counted goes back to its own periods (M6, M9). Pure."""
+"""What a decided award had used of its caps and counted, without judging it again. Pure.
+
+It is given back to its own periods when the award is reversed or corrected (M6, M9), and counted where a replay only
+remembers the award or a restatement posts it.
+"""
 
 from __future__ import annotations
 

@@ -12,11 +12,19 @@ from carbonpoints.accounts.bulk import DeclaredConsent, consent_in_bulk, open_ac
 from carbonpoints.accounts.opening import NewHolder
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.schemes import Scheme
+from carbonpoints.approvals.changes import ProposedVersion
+from carbonpoints.approvals.drafts import put_in_force as confirm_draft
+from carbonpoints.approvals.drafts import read_draft
+from carbonpoints.approvals.lifecycle import Step
+from carbonpoints.approvals.services import draft_change
+from carbonpoints.approvals.steps import lock_change, take_step
+from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.behaviours.replay.history import Period
 from carbonpoints.behaviours.replay.runs import continue_next_run
 from carbonpoints.behaviours.replay.services import BacktestProgress, read_backtest, request_backtest
 from carbonpoints.core.db import transaction
 from carbonpoints.rules.definitions import RuleDefinition
+from carbonpoints.rules.reading import as_content
 from carbonpoints.rules.submissions import Located, Submission
 from tests.behaviours.world import NOW, World, payment, shipped
 
@@ -42,6 +50,32 @@ def granting(millicredits: int) -> RuleDefinition:
         credits=replace(found.credits, grant_millicredits=millicredits),
         samples=tuple(replace(sample, millicredits=millicredits) for sample in found.samples),
     )
+
+
+def put_in_force(world: World, definition: RuleDefinition, valid_from: datetime | None = None) -> None:
+    """Let a rule judge acts from then on, as two persons decide, without asking for evidence and notice."""
+    put_version_in_force(
+        world.programme_id,
+        ProposedVersion(
+            kind=VersionKind.RULE,
+            code=definition.code,
+            content=as_content(definition),
+            valid_from=valid_from,
+        ),
+    )
+
+
+def put_version_in_force(programme_id: int, version: ProposedVersion) -> None:
+    """Put a version in force, as two persons do, without asking for evidence and notice."""
+    with transaction() as session:
+        made = draft_change(
+            session, programme_id=programme_id, proposed=[version], maker_person="maker", reason="test"
+        )
+        if made.draft_id is None:
+            return
+        change = lock_change(session, programme_id, made.draft_id)
+        take_step(session, change, Step.SUBMIT, person="maker")
+        confirm_draft(session, change, read_draft(session, change), person="checker", reason=None)
 
 
 def submitted(*rules: RuleDefinition) -> Submission:

@@ -208,9 +208,31 @@ def test_erased_inputs_leave_their_recorded_outcome_and_what_it_used(world: Worl
     )
     report = run(world, blind)
     assert report["events_evidence_erased"] == 0, "a rule without conditions needs no inputs"
-    report = run(world, rule("non_cash_payment", caps=caps))
+    counted = {each.code for each in rule("non_cash_payment").eligibility if "same_payee" in each.when}
+    uncounted = rule(
+        "non_cash_payment",
+        caps=caps,
+        counters={},
+        eligibility=tuple(one for one in rule("non_cash_payment").eligibility if one.code not in counted),
+        ineligible_samples=tuple(
+            one for one in rule("non_cash_payment").ineligible_samples if one.reason not in counted
+        ),
+        samples=samples,
+    )
+    report = run(world, uncounted)
     assert (report["events_judged"], report["events_evidence_erased"]) == (3, 2)
     assert (report["baseline"]["awarded_events"], report["draft"]["awarded_events"]) == (5, 4)
+
+
+def test_what_rests_on_erased_inputs_keeps_its_recorded_outcome(world: World) -> None:
+    world.one("non_cash_payment", payment("one", payee_hash="same"))
+    world.one("non_cash_payment", payment("two", payee_hash="same"))
+    retention.erase_payloads(account_id=world.accounts["C1"], reason="a request")
+    assert world.one("non_cash_payment", payment("three", payee_hash="same")).reason == "payee_limit"
+    pay(world, 1, days_ago=1)
+    report = run(world, granting(3 * GRANT))
+    assert (report["events_judged"], report["events_evidence_erased"]) == (1, 3)
+    assert report["draft"]["amount_millicredits"] == 5 * GRANT
 
 
 def test_what_was_refused_for_reasons_outside_the_rules_stays_refused(world: World) -> None:

@@ -198,6 +198,14 @@ def test_a_shared_cap_and_a_rules_own_hold_together() -> None:
     assert settle(bus, KM, usage, date(2024, 2, 28)).reduction_mg == 0
 
 
+def test_of_shared_caps_that_both_cut_the_same_is_named_in_any_order() -> None:
+    caps = [replace(travel(window="day", count=1), code=code) for code in ("a", "b")]
+    for given in (caps, caps[::-1]):
+        usage = UsageBook()
+        rule = ride_rule(shared_caps=given)
+        assert [settle(rule, KM, usage).cap for _ in range(2)] == [None, "a"]
+
+
 def test_a_budget_that_covers_no_bonus_leaves_the_rules_own_credits() -> None:
     left = {"all": 300, "spring": 5}
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 
-from carbonpoints.rules.returning import Counted, count_award, give_back
+from carbonpoints.rules.returning import Counted, count_award, counted_mg, give_back
 from carbonpoints.rules.usage import UsageBook
 from tests.rules.engine_world import DAY, cap, compiled, condition, counter, pays
 
@@ -78,13 +78,15 @@ def test_without_the_values_the_tallies_stay() -> None:
     assert sum(len(of) for row in usage.rows.values() for of in row.tallies.values()) == 3
 
 
-def test_counting_it_elsewhere_is_as_if_it_had_been_settled_here() -> None:
-    rule = compiled(counters=COUNTED, eligibility=SEEN, caps=CAPS, credits=pays("0.5", 3))
+@pytest.mark.parametrize("purpose", ["reduction", "credits_only"])
+def test_counting_it_elsewhere_is_as_if_it_had_been_settled_here(purpose: str) -> None:
+    rule = compiled(purpose=purpose, counters=COUNTED, eligibility=SEEN, caps=CAPS, credits=pays("0.5", 3))
     settled, counted = UsageBook(secret=b"secret"), UsageBook(secret=b"secret")
-    for payee in ("A", "B"):
-        values = rule.values({"km": "1.3", "payee": payee, "fare": "1.25"})
-        outcome = rule.settle(rule.assess(values), settled, DAY)
-        award = Counted(outcome.reduction_mg, outcome.amount_millicredits, {})
-        count_award(rule, values, counted, DAY, award)
+    for km, payee in (("1", "A"), ("1.3", "B"), ("9", "A")):
+        values = rule.values({"km": km, "payee": payee, "fare": "1.25"})
+        assessment = rule.assess(values)
+        outcome = rule.settle(assessment, settled, DAY)
+        granted_mg = counted_mg(rule.rule, outcome.reduction_mg, outcome.trace, assessment.estimate_mg)
+        count_award(rule, values, counted, DAY, Counted(granted_mg, outcome.amount_millicredits, {}))
     assert counted.rows == settled.rows
-    assert counted.touched == settled.touched
+    assert len(counted.rows) == 2

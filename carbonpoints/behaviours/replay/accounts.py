@@ -1,8 +1,9 @@
 """The decided events of accounts, one after another, judged again by the production engine. Without a database.
 
 Every account has its usage in memory only. What was decided for reasons outside the rules (no consent, a frozen
-account, a claim of another event, too late) is taken as it was recorded (M16); so is an event whose inputs were erased
-(M15), and whatever lies outside the period: it only tells what had been used.
+account, a claim of another event, too late) is taken as it was recorded (M16). So is an event whose inputs were erased
+(M15), or one that looks at usage of which such an event leaves too little to know; and whatever lies outside the period,
+which only tells what had been used.
 
 What a reversal or a correction took back is given back at its own number in the journal, and what a restatement posted
 counts from its own number on. Such a result stands as it was posted, unless a draft judges the event. Events that are to
@@ -20,6 +21,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.replay.forgotten import Forgotten
 from carbonpoints.behaviours.replay.judges import Judge
 from carbonpoints.ledger.restating import Restatement
 from carbonpoints.rules.budgets import recorded
@@ -54,7 +56,7 @@ class PastEvent(NamedTuple):
     reduction_mg: int
     amount_millicredits: int
     trace: Mapping[str, Any] | None
-    """What budgets said and campaigns gave, where they did."""
+    """What budgets said, campaigns gave and caps counted beside what was posted, where they did."""
     data: Mapping[str, str | bool] | None
 
 
@@ -94,7 +96,7 @@ class Handling(IntEnum):
     KEPT = 2
     """Decided for reasons outside the rules: its recorded outcome stands."""
     EVIDENCE_ERASED = 3
-    """Its inputs are gone: its recorded outcome stands."""
+    """Its inputs are gone, or those of an earlier award that it depends on: its recorded outcome stands."""
 
 
 _JUDGED = Handling.JUDGED
@@ -190,6 +192,7 @@ class _Account:
         self.usage = UsageBook(secret=secret)
         self._after: list[tuple[PastEvent, Judge]] = []
         """Awards from after the period on, which matter only where an event of the period was booked still later."""
+        self._forgotten = Forgotten()
         self.restated: dict[int, Restatement] = {}
         """What events come to by their latest restatement, by number."""
         self._changes: deque[tuple[int, int, Restatement | None]] = deque()
@@ -213,7 +216,7 @@ class _Account:
 
     def take(self, event: PastEvent, judge: Judge) -> Replayed | None:
         """Replay the next event; None where it lies outside the period."""
-        while self._changes and self._changes[0][0] < event.account_seq:
+        while self._changes and self._changes[0][0] <= event.account_seq:
             _, event_seq, restatement = self._changes.popleft()
             if restatement is None:
                 self._give_back(event_seq)
@@ -222,7 +225,7 @@ class _Account:
         day = event.local_date
         if not self._first_day <= day <= self._last_day:
             if judge.is_replayed and (event.amount_millicredits or event.reduction_mg):
-                if day > self._last_day or self._after:
+                if day > self._last_day:
                     self._after.append((event, judge))
                 else:
                     self._remember(event, judge)
@@ -244,42 +247,27 @@ class _Account:
         pinned = drafted or judge.recorded
         compiled = pinned.compiled
         if event.data is None and judge.reads_inputs:
-            if compiled is not None:
-                self._note(event, compiled)
-            return _as_recorded(event, judge, Handling.EVIDENCE_ERASED)
+            return self._keep(event, judge, compiled)
         if compiled is None:
             problem = pinned.problem or "no_rule_in_force"
+            if event.account_seq in self._noted:
+                self._noted[event.account_seq] = _Noted(event, None, None, None, drafted is not None)
             return Replayed(event, _JUDGED, pinned, Outcome(problem, 0, 0, None, {"reason": problem}))
-        return Replayed(event, _JUDGED, pinned, self._settle(event, compiled, is_drafted=drafted is not None))
-
-    def _settle(self, event: PastEvent, compiled: CompiledRule, *, is_drafted: bool = False) -> Outcome:
-        """Judge an event; what budgets said to it is an input (M16)."""
-        draw = no_budget if event.trace is None else recorded(event.trace)
         assessment = assess(compiled, event)
+        if (
+            self._forgotten
+            and assessment.reason is None
+            and self._forgotten.touches(compiled, event.local_date)
+        ):
+            return self._keep(event, judge, compiled)
+        # What budgets said is an input (M16).
+        draw = no_budget if event.trace is None else recorded(event.trace)
         outcome = compiled.settle(assessment, self.usage, event.local_date, draw)
         if event.account_seq in self._noted:
-            self._keep(event, compiled, assessment, outcome, is_drafted=is_drafted)
-        return outcome
-
-    def _keep(
-        self,
-        event: PastEvent,
-        compiled: CompiledRule,
-        assessment: Assessment,
-        outcome: Outcome,
-        *,
-        is_drafted: bool,
-    ) -> None:
-        """Remember what an event used that something happens to later."""
-        counted = None
-        if outcome.amount_millicredits or outcome.reduction_mg:
-            trace: Mapping[str, Any] = outcome.trace or {}
-            counted = Counted(
-                counted_mg(compiled.rule, outcome.reduction_mg, trace, assessment.estimate_mg),
-                outcome.amount_millicredits,
-                trace.get("boosts", {}),
-            )
-        self._noted[event.account_seq] = _Noted(event, compiled, assessment.values, counted, is_drafted)
+            counted = _counted(compiled, assessment, outcome)
+            is_drafted = drafted is not None
+            self._noted[event.account_seq] = _Noted(event, compiled, assessment.values, counted, is_drafted)
+        return Replayed(event, _JUDGED, pinned, outcome)
 
     def _give_back(self, event_seq: int) -> None:
         """Give back what an event has used: it was reversed or corrected at this place of the journal."""
@@ -302,28 +290,55 @@ class _Account:
         if compiled is not None and (restatement.amount_millicredits or restatement.reduction_mg):
             counted = Counted(restatement.granted_mg, restatement.amount_millicredits, restatement.bonuses)
             count_award(compiled, values, self.usage, event.local_date, counted)
+            if values is None:
+                self._forgotten.forget_tallies(compiled, event.local_date)
         self._noted[event_seq] = _Noted(event, compiled, values, counted, is_drafted=False)
 
     def _remember(self, event: PastEvent, judge: Judge) -> None:
         """Note what an award outside the period used, by the rule that gave it."""
-        compiled = judge.recorded.compiled
-        if compiled is None:
-            return
-        if event.data is not None or not judge.recorded_reads_inputs:
-            outcome = self._settle(event, compiled)
-            if outcome.amount_millicredits or outcome.reduction_mg:
-                return
-        self._note(event, compiled)
+        if judge.recorded.compiled is not None:
+            self._note(event, judge, judge.recorded.compiled)
 
-    def _note(self, event: PastEvent, compiled: CompiledRule) -> None:
-        """Note a recorded award as far as the record alone tells: whom it went to is gone with its inputs."""
-        if not (event.amount_millicredits or event.reduction_mg):
-            return
+    def _keep(self, event: PastEvent, judge: Judge, compiled: CompiledRule | None) -> Replayed:
+        """Let the recorded outcome stand, and note it for `compiled`, which cannot tell what it would have given."""
+        if compiled is not None and (event.amount_millicredits or event.reduction_mg):
+            self._note(event, judge, compiled)
+        return _as_recorded(event, judge, Handling.EVIDENCE_ERASED)
+
+    def _note(self, event: PastEvent, judge: Judge, compiled: CompiledRule) -> None:
+        """Note a recorded award without judging it, as far as it is known: whom it went to is gone with its inputs."""
+        values = compiled.values(event.data) if event.data is not None else None
+        if values is None:
+            self._forgotten.forget_tallies(compiled, event.local_date)
+        granted_mg = recorded_mg(event, judge)
+        if granted_mg is None:
+            self._forgotten.forget_milligrams(compiled, event.local_date)
         bonuses: Mapping[str, int] = (event.trace or {}).get("boosts", {})
-        counted = Counted(event.reduction_mg, event.amount_millicredits, bonuses)
+        counted = Counted(granted_mg or 0, event.amount_millicredits, bonuses)
+        count_award(compiled, values, self.usage, event.local_date, counted)
         if event.account_seq in self._noted:
-            self._noted[event.account_seq] = _Noted(event, compiled, None, counted, is_drafted=False)
-        count_award(compiled, None, self.usage, event.local_date, counted)
+            self._noted[event.account_seq] = _Noted(event, compiled, values, counted, is_drafted=False)
+
+
+def _counted(compiled: CompiledRule, assessment: Assessment, outcome: Outcome) -> Counted | None:
+    if not (outcome.amount_millicredits or outcome.reduction_mg):
+        return None
+    trace: Mapping[str, Any] = outcome.trace or {}
+    granted_mg = counted_mg(compiled.rule, outcome.reduction_mg, trace, assessment.estimate_mg)
+    return Counted(granted_mg, outcome.amount_millicredits, trace.get("boosts", {}))
+
+
+def recorded_mg(event: PastEvent, judge: Judge) -> int | None:
+    """Return the mg that caps counted for a recorded award; None where that is gone with its inputs."""
+    compiled = judge.recorded.compiled
+    assert compiled is not None  # noqa: S101 - a rule gave the award
+    estimate_mg = 0  # Where a cap cut, the trace says what was counted.
+    is_told = compiled.rule.purpose == "reduction" or "granted_mg" in (event.trace or {})
+    if event.disposition == Disposition.CREDITED and not is_told:
+        if event.data is None and judge.recorded_reads_inputs:
+            return None
+        estimate_mg = assess(compiled, event).estimate_mg
+    return counted_mg(compiled.rule, event.reduction_mg, event.trace, estimate_mg)
 
 
 def _as_recorded(event: PastEvent, judge: Judge, handling: Handling) -> Replayed:

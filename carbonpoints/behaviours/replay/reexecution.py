@@ -32,7 +32,7 @@ from carbonpoints.core.db import reading, settings, transaction
 from carbonpoints.core.ids import NumberedId
 from carbonpoints.core.programmes import programme_of
 from carbonpoints.ledger.chart import DecisionKind
-from carbonpoints.ledger.history import sample_events
+from carbonpoints.ledger.history import REFUSED_REVERSAL, sample_events
 from carbonpoints.ledger.queries import StoredDecision, read_decision, read_head
 from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.engine import Outcome
@@ -133,41 +133,32 @@ def _reexecute(
     recorded = _shown(
         decision.disposition, decision.reduction_mg, decision.amount_millicredits, decision.trace
     )
-    if decision.disposition not in JUDGED_BY_RULES:
+    if decision.disposition not in JUDGED_BY_RULES or REFUSED_REVERSAL in (decision.trace or {}):
         return Reexecuted(account_id, account_seq, Result.NOT_JUDGED, recorded, None)
-    outcome, is_whole = _run(session, programme_id, pins, decision)
+    outcome = _run(session, programme_id, pins, decision)
     if outcome is None:
         return Reexecuted(account_id, account_seq, Result.EVIDENCE_ERASED, recorded, None)
     replayed = _shown(
         disposition_of(outcome), outcome.reduction_mg, outcome.amount_millicredits, outcome.trace
     )
-    differs = Result.DIFFERS if is_whole else Result.EVIDENCE_ERASED
-    return Reexecuted(
-        account_id, account_seq, Result.SAME if replayed == recorded else differs, recorded, replayed
-    )
+    result = Result.SAME if replayed == recorded else Result.DIFFERS
+    return Reexecuted(account_id, account_seq, result, recorded, replayed)
 
 
 def _run(
     session: Session, programme_id: int, pins: Mapping[int, PinnedRule], decision: StoredDecision
-) -> tuple[Outcome | None, bool]:
-    """Return what the decision gives, None without its inputs; and whether all that it depends on is there."""
+) -> Outcome | None:
+    """Return what the decision gives; None without its inputs, or those of an earlier event that it depends on."""
     assert decision.pin_id is not None  # noqa: S101 - the caller has looked
     judges = make_judges_of(decision.pin_id, pins)
     day = decision.local_date
     period, reach = Period(day, day), Period(*reach_of(judges.values(), day, day))
     extent = Extent(decision.account_id, decision.account_id, decision.account_seq)
-    events = list(read_events(session, extent, period, reach, judges))
-    is_whole = not any(
-        event.data is None
-        and (event.amount_millicredits or event.reduction_mg)
-        and judges[event.pin_id].is_replayed
-        and judges[event.pin_id].reads_inputs
-        for event in events
-    )
+    events = read_events(session, extent, period, reach, judges)
     calendar = programme_settings(session, programme_id).calendar
     facts = read_facts(session, extent, calendar)
     *_, last = replay(events, judges, day, day, secret=settings().identity_key, facts=facts)
-    return None if last.handling is Handling.EVIDENCE_ERASED else last.outcome, is_whole
+    return None if last.handling is Handling.EVIDENCE_ERASED else last.outcome
 
 
 def _shown(

@@ -133,7 +133,10 @@ class ReportSchema(Schema):
     )
     events_evidence_erased = fields.Integer(
         required=True,
-        metadata={"description": "Their inputs were erased: the recorded outcome stands on both sides."},
+        metadata={
+            "description": "Their inputs, or those of an earlier event that they depend on, were erased: the recorded "
+            "outcome stands on both sides."
+        },
     )
     millifen_per_credit = fields.Integer(required=True, allow_none=True)
     accounts = fields.Integer(required=True, metadata={"description": "With an event in the period."})

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from carbonpoints.accounts.identities import surviving_accounts
 from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.deciding import expiry_of
-from carbonpoints.behaviours.replay.accounts import Facts, PastEvent, Replayed, assess, replay
+from carbonpoints.behaviours.replay.accounts import Facts, PastEvent, Replayed, assess, recorded_mg, replay
 from carbonpoints.behaviours.replay.history import Extent, read_events, read_facts
 from carbonpoints.behaviours.replay.prepared import Prepared
 from carbonpoints.behaviours.replay.restatement import Standing
@@ -22,7 +22,7 @@ from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.ledger.flows import Book, Moment
 from carbonpoints.ledger.loading import load_pending
 from carbonpoints.ledger.posting import open_books, write_books
-from carbonpoints.ledger.queries import has_incoming_transfer, read_decision
+from carbonpoints.ledger.queries import has_incoming_transfer
 from carbonpoints.ledger.restating import Difference, restate, restate_merged
 from carbonpoints.rules.engine import Assessment, CompiledRule
 from carbonpoints.rules.returning import Counted, count_award, counted_mg, give_back
@@ -89,7 +89,7 @@ def post_differences(
         at = survivor.next_moment(book.next_moment(moment, calendar), calendar)
         posted["accounts"] += 1
         for replayed in differences:
-            before = _side_before(session, approved, replayed.event)
+            before = _side_before(approved, replayed.event)
             after = _side_after(replayed, before)
             for side, count in ((before, give_back), (after, count_award)):
                 if side.compiled is not None and side.counted is not None:
@@ -174,21 +174,16 @@ def _post(
         restate_merged(book, survivor, moment, difference, pin_id=pin_id, trace=trace)
 
 
-def _side_before(session: Session, approved: Approved, event: PastEvent) -> _Side:
-    compiled = approved.prepared.judges[event.pin_id].recorded.compiled
+def _side_before(approved: Approved, event: PastEvent) -> _Side:
+    judge = approved.prepared.judges[event.pin_id]
+    compiled = judge.recorded.compiled
     if compiled is None:
         return _Side(None, None, None)
     assessment = assess(compiled, event)
     if not (event.reduction_mg or event.amount_millicredits):
         return _Side(compiled, assessment, None)
-    trace = event.trace
-    if compiled.rule.purpose != "reduction" and "granted_mg" not in (trace or {}):
-        decision = read_decision(
-            session, event.account_id, event.account_seq
-        )  # Replay does without its trace.
-        trace = decision.trace if decision is not None else trace
-    granted_mg = counted_mg(compiled.rule, event.reduction_mg, trace, assessment.estimate_mg)
-    bonuses = (trace or {}).get("boosts", {})
+    bonuses = (event.trace or {}).get("boosts", {})
+    granted_mg = recorded_mg(event, judge) or 0  # It was judged again: whatever it takes is there.
     return _Side(compiled, assessment, Counted(granted_mg, event.amount_millicredits, bonuses))
 
 
