@@ -18,6 +18,7 @@ from carbonpoints.behaviours.feed_routes import FEEDS
 from carbonpoints.behaviours.replay.routes import REPLAYS
 from carbonpoints.behaviours.restating.changes import RESTATEMENT_KINDS
 from carbonpoints.behaviours.restating.routes import RESTATEMENTS
+from carbonpoints.behaviours.review_routes import REVIEWS
 from carbonpoints.behaviours.routes import EVENTS
 from carbonpoints.behaviours.simulation_routes import SIMULATION
 from carbonpoints.behaviours.trial_routes import TRIALS
@@ -59,6 +60,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield EVENTS
     yield SIMULATION
     yield APPEALS
+    yield REVIEWS
     yield REPLAYS
     yield RESTATEMENTS
     yield HEALTH

@@ -79,6 +79,13 @@ class CreditsInTransit(Conflict):
     retry_after_s = 5
 
 
+class UnderReview(Conflict):
+    """Something in the account is under review; the same call succeeds once that has ended."""
+
+    code = "under_review"
+    title = "Something in this account is under review."
+
+
 class IdentifierTaken(Conflict):
     """The identifier belongs to another holder."""
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from carbonpoints.accounts import moving
 from carbonpoints.accounts.access import readable_head, require_role
-from carbonpoints.accounts.errors import CreditsInTransit, MergeRefused, MergeUndone
+from carbonpoints.accounts.errors import CreditsInTransit, MergeRefused, MergeUndone, UnderReview
 from carbonpoints.accounts.models import Merge
 from carbonpoints.accounts.status import record_status
+from carbonpoints.accounts.under_review import has_open_review
 from carbonpoints.accounts.work import AccountView, Answer, Work, answer_once, lock_accounts
 from carbonpoints.core import audit, outbox
 from carbonpoints.core.auth import Caller
@@ -62,7 +63,7 @@ def merge_accounts(
 ) -> Answer:
     """Merge a person's account into another one, once for this key (M18). Operations only.
 
-    Raises MergeRefused when the two are the same or not both persons', HoldsOpen, CreditsInTransit,
+    Raises MergeRefused when the two are the same or not both persons', HoldsOpen, UnderReview, CreditsInTransit,
     AccountFrozen, AccountClosed, AccountMerged, and NotFound when they are not both in one programme.
     """
     require_role(caller, Role.OPERATIONS)
@@ -91,8 +92,8 @@ def unmerge_accounts(
     """Take a merged account out of the other again, once for this key (M18). Operations only.
 
     It gets back its identifiers and bank accounts, and of its credits and reduction what is still there.
-    Raises MergeUndone, CreditsInTransit while the merge's own transfer has not arrived, AccountFrozen,
-    AccountClosed or AccountMerged when the other account is no longer open.
+    Raises MergeUndone, CreditsInTransit while the merge's own transfer has not arrived, UnderReview,
+    AccountFrozen, AccountClosed or AccountMerged when the other account is no longer open.
     """
     require_role(caller, Role.OPERATIONS)
     request = {"operation": "unmerge", "merge": merge_no, "reason": reason}
@@ -109,6 +110,7 @@ def unmerge_accounts(
             if found.unmerged_seq is not None:
                 raise MergeUndone
             target.refuse_unless("open")
+            _refuse_reviewed(target)
             if has_incoming_transfer(session, found.into_account_id):
                 raise CreditsInTransit
             load_open_items(session, [target.book])
@@ -148,8 +150,16 @@ def _refuse_merge(source: Work, target: Work) -> None:
     target.refuse_unless("open")
     if source.book.total(HELD):
         raise HoldsOpen
+    _refuse_reviewed(source)
+    _refuse_reviewed(target)
     if has_incoming_transfer(source.session, source.book.account_id):
         raise CreditsInTransit
+
+
+def _refuse_reviewed(work: Work) -> None:
+    """Raise UnderReview: what is checked stays where those who decide on it find it."""
+    if has_open_review(work.session, work.book.account_id):
+        raise UnderReview
 
 
 def _merge(source: Work, target: Work, caller: Caller, reason: str) -> Merged:

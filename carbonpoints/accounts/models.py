@@ -1,4 +1,4 @@
-"""Holders, their identifiers and linked bank accounts, consents and status changes (M2, M8, M11).
+"""Holders, their identifiers and linked bank accounts, consents, status changes, reviews (M2, M8, M11, M23).
 
 Values of identifiers are kept as keyed hashes. `identity_*` tables answer "whose is it?" and are keyed by the
 hash; the account's own tables answer "what does this holder have?".
@@ -9,7 +9,19 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, Integer, LargeBinary, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -166,3 +178,87 @@ class Merge(Model):
     moved_identifiers: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     merged_at: Mapped[datetime] = mapped_column(Instant)
     unmerged_seq: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Review(Model):
+    """A risk check of an event, or of an account where no event is named, as decision `review_seq` (M23).
+
+    What it began with stays, and an end is final: a trigger holds it.
+    """
+
+    __tablename__ = "review"
+    __table_args__ = (
+        Index(None, "programme_id", "opened_at", "account_id", "review_seq"),
+        Index(
+            "uq_review_open",
+            "account_id",
+            "event_hash",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        CheckConstraint("(event_hash IS NULL) = (event_seq IS NULL)", name="about"),
+        CheckConstraint("outcome IN ('released','forfeited','reversed')", name="outcome"),
+        CheckConstraint(
+            "proposed_outcome IN ('released','forfeited') AND maker_person IS NOT NULL "
+            "OR proposed_outcome IS NULL AND maker_person IS NULL",
+            name="proposal",
+        ),
+        CheckConstraint("checker_person <> maker_person AND checker_person <> opened_by", name="four_eyes"),
+        CheckConstraint(
+            "(ended_at IS NULL) = (outcome IS NULL) AND (ended_at IS NULL) = (ended_seq IS NULL)",
+            name="ended",
+        ),
+        CheckConstraint(
+            "CASE WHEN outcome IN ('released','forfeited') "
+            "THEN checker_person IS NOT NULL AND outcome IS NOT DISTINCT FROM proposed_outcome "
+            "ELSE checker_person IS NULL END",
+            name="confirmed",
+        ),
+        distributed_by("account"),
+    )
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    review_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    programme_id: Mapped[int] = mapped_column(ForeignKey("programme.programme_id"))
+    event_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    event_seq: Mapped[int | None] = mapped_column(BigInteger)
+    """The event's decision when it was marked; a correction may have another one since."""
+    reason_code: Mapped[str] = mapped_column(Text)
+    opened_by: Mapped[str] = mapped_column(Text)
+    """The person, or the subject of the system that marked it."""
+    opened_at: Mapped[datetime] = mapped_column(Instant)
+    step_count: Mapped[int] = mapped_column(SmallInteger)
+    proposal_no: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    """How often an end was proposed: a checker confirms the proposal they saw."""
+    proposed_outcome: Mapped[str | None] = mapped_column(Text)
+    maker_person: Mapped[str | None] = mapped_column(Text)
+    checker_person: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(Text)
+    """`reversed`: its source took the event back meanwhile."""
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    ended_seq: Mapped[int | None] = mapped_column(BigInteger)
+    """The decision that ended it."""
+
+
+class ReviewStep(Model):
+    """What was done in a review: by whom, when and why. Append-only; a trigger holds order and four eyes."""
+
+    __tablename__ = "review_step"
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "review_seq"], ["review.account_id", "review.review_seq"]),
+        CheckConstraint("step IN ('opened','proposed','returned','confirmed','reversed')", name="step"),
+        CheckConstraint("(outcome IS NOT NULL) = (step IN ('proposed','confirmed'))", name="outcome"),
+        CheckConstraint("(person IS NULL) = (step = 'reversed')", name="taken_by_somebody"),
+        CheckConstraint(r"step IN ('confirmed','reversed') OR coalesce(text, '') ~ '\S'", name="says_why"),
+        distributed_by("account"),
+    )
+
+    account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    review_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    step_no: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    step: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(Text)
+    person: Mapped[str | None] = mapped_column(Text)
+    text: Mapped[str | None] = mapped_column(Text)
+    taken_at: Mapped[datetime] = mapped_column(Instant)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 from carbonpoints.accounts.access import reading_account
 from carbonpoints.accounts.programme import programme_settings
+from carbonpoints.accounts.under_review import review_sentence
 from carbonpoints.accounts.work import AccountView, refuse_future
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import month_end, now
@@ -37,7 +38,7 @@ def read_account(
 ) -> AccountView:
     """Return the account with its balances now, or as of any past instant; `account_id` None is the caller's own.
 
-    The status is always today's. Raises NotFound, PurposeNeeded, InvalidRequest for an instant to come.
+    Status and open reviews are always today's. Raises NotFound, PurposeNeeded, InvalidRequest for an instant to come.
     """
     refuse_future("as_of", as_of, now())
     with reading_account(caller=caller, account_id=account_id, action="account.read", purpose=purpose) as (
@@ -46,7 +47,10 @@ def read_account(
     ):
         programme = programme_settings(session, head.programme_id)
         balances = read_balances(session, head.account_id, programme.calendar, as_of)
-        return AccountView(head.account_id, programme.code, head.holder_kind, head.status, balances)
+        under_review = review_sentence(session, head.account_id)
+        return AccountView(
+            head.account_id, programme.code, head.holder_kind, head.status, balances, under_review
+        )
 
 
 def list_transactions(

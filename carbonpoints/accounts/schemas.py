@@ -65,13 +65,14 @@ class BalancesSchema(Schema):
 
 
 class AccountSchema(Schema):
-    """An account with its balances."""
+    """An account with its balances, and what may be said of a review that is open."""
 
     account_id = AccountId(required=True)
     programme = fields.String(required=True)
     holder_kind = fields.String(required=True, validate=validate.OneOf(["person", "enterprise"]))
     status = fields.String(required=True, validate=validate.OneOf(["open", "frozen", "closed", "merged"]))
     balances = fields.Nested(BalancesSchema, required=True)
+    under_review = fields.Nested(SentenceSchema, required=True, allow_none=True)
     caveat = Caveat()
 
 

@@ -22,8 +22,10 @@ from carbonpoints.accounts.errors import (
     CreditsInTransit,
     HolderDeceased,
     NotYours,
+    UnderReview,
 )
 from carbonpoints.accounts.models import Holder, StatusChange
+from carbonpoints.accounts.under_review import has_open_review
 from carbonpoints.accounts.work import AccountView, Answer, Work, answer_once, open_work, refuse_future
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller, caller_hash
@@ -120,7 +122,7 @@ def close_account(
     """Close an account for good and forfeit what is available or pending, once for this key (M18).
 
     A customer closes their own, while it is open; operations close any that is open or frozen. Raises
-    HoldsOpen, CreditsInTransit, AccountFrozen, AccountClosed, AccountMerged.
+    HoldsOpen, UnderReview, CreditsInTransit, AccountFrozen, AccountClosed, AccountMerged.
     """
     require_role(caller, Role.CUSTOMER, Role.OPERATIONS)
     if caller.role is Role.CUSTOMER and reason_code is not CloseReason.CUSTOMER_REQUEST:
@@ -152,6 +154,8 @@ def closing_refusal(
         return AccountFrozen
     if held_millicredits:
         return HoldsOpen
+    if has_open_review(session, account_id):
+        return UnderReview
     return CreditsInTransit if has_incoming_transfer(session, account_id) else None
 
 

@@ -16,11 +16,13 @@ from sqlalchemy.orm import Session
 from carbonpoints.accounts.access import readable_head
 from carbonpoints.accounts.errors import AccountClosed, AccountFrozen, AccountMerged, AccountNotFrozen
 from carbonpoints.accounts.programme import programme_settings
+from carbonpoints.accounts.under_review import review_sentence
 from carbonpoints.core import idempotency
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import now
 from carbonpoints.core.errors import FieldError, InvalidRequest, NotFound
 from carbonpoints.core.programmes import ProgrammeSettings
+from carbonpoints.core.sentences import Sentence
 from carbonpoints.ledger.book import Book, Moment
 from carbonpoints.ledger.chart import DecisionKind
 from carbonpoints.ledger.posting import open_books, write_books
@@ -37,6 +39,8 @@ class AccountView:
     holder_kind: str
     status: str
     balances: Balances
+    under_review: Sentence | None
+    """What the holder may know of open reviews; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Work:
             holder_kind=self.book.holder_kind,
             status=self.book.status,
             balances=balances_of(self.book, self.moment.business_date),
+            under_review=review_sentence(self.session, self.book.account_id),
         )
 
     def write(self) -> AccountView:

@@ -20,6 +20,8 @@ from carbonpoints.accounts.access import (
     require_role,
     stated_purpose,
 )
+from carbonpoints.accounts.errors import UnderReview
+from carbonpoints.accounts.under_review import is_held
 from carbonpoints.accounts.work import Answer, Work, answer_once, open_work
 from carbonpoints.approvals.errors import FourEyes
 from carbonpoints.behaviours.deciding import expiry_of
@@ -36,7 +38,7 @@ from carbonpoints.behaviours.intake import event_hash
 from carbonpoints.behaviours.models import Appeal
 from carbonpoints.behaviours.payloads import read_payload
 from carbonpoints.behaviours.staged import EPOCH, instant_of, microseconds_of
-from carbonpoints.behaviours.undone import read_taken_back
+from carbonpoints.behaviours.undone import read_standing, read_taken_back
 from carbonpoints.core import audit
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.clock import add_months, now
@@ -147,8 +149,7 @@ def _event_of_source(session: Session, caller: Caller, source: str, id_: str) ->
 
 
 def _as_it_stands(session: Session, decision: StoredDecision) -> AppealedEvent:
-    taken = read_taken_back(session, decision)
-    disposition = taken.disposition if taken is not None else Disposition(decision.disposition)
+    disposition = read_standing(session, decision).disposition
     return AppealedEvent(decision.account_id, decision.event_hash or b"", decision.account_seq, disposition)
 
 
@@ -242,8 +243,8 @@ def resolve_appeal(
 def confirm_adjustment(*, caller: Caller, appeal_id: str, proposal_no: int, key: str, answer: Dump) -> Answer:
     """Book the proposed adjustment, once for this key (M18), by another person than the one who proposed it.
 
-    Operations only. Raises ProposalChanged where another proposal stands now, FourEyes, AppealResolved, AccountFrozen,
-    AccountClosed, AccountMerged.
+    Operations only. Raises ProposalChanged where another proposal stands now, FourEyes, AppealResolved, UnderReview,
+    AccountFrozen, AccountClosed, AccountMerged.
     """
     require_role(caller, Role.OPERATIONS)
     number = parse_numbered_id(appeal_id, APPEAL_PREFIX)
@@ -261,6 +262,11 @@ def confirm_adjustment(*, caller: Caller, appeal_id: str, proposal_no: int, key:
             if appeal.maker_person == caller.person:
                 raise FourEyes
             work.refuse_unless("open")
+            is_event_held = is_held(
+                session, appeal.account_id, appeal.event_hash, appeal.event_seq or work.book.last_seq
+            )
+            if work.book.review_seq or is_event_held:
+                raise UnderReview
             _refuse_unsupported(session, appeal, appeal.reduction_mg)
             _adjust(work, appeal, caller)
             return answer(appeal)

@@ -26,6 +26,7 @@ from carbonpoints.behaviours.intake import is_covered
 from carbonpoints.behaviours.originals import read_originals
 from carbonpoints.behaviours.payloads import write_payloads
 from carbonpoints.behaviours.reversing import ClaimChanges, reversals_of, write_claims
+from carbonpoints.behaviours.review_ends import end_reversed
 from carbonpoints.behaviours.taking_back import return_usage
 from carbonpoints.behaviours.undoing import answer_known, decide_reversal, take_back_corrected
 from carbonpoints.behaviours.work import Receipt, Work, unchanged
@@ -85,6 +86,7 @@ def decide(
     write_payloads(session, work.payloads)
     usage_store.write(session, work.usage)
     write_claims(session, work.claims.values())
+    end_reversed(session, work.ended_reviews, work.moment.booked_at)
     return receipts, work.books
 
 
@@ -156,6 +158,7 @@ def _decide_all(
         reversed=reversals_of(session, [candidate.event_hash for candidate in placed]),
         claims={},
         taken_back={},
+        ended_reviews={},
     )
     return work, [_decide_one(work, candidate) for candidate in candidates]
 
@@ -213,6 +216,7 @@ def _decide_one(work: Work, candidate: Candidate) -> Receipt:
         work.known[event_hash] = KnownEvent(
             account_id, seq, candidate.event.revision, candidate.commitment, disposition
         )
+    disposition = _answered_as(work, candidate, book, disposition, outcome)
     return Receipt(event_hash, disposition, account_id, seq, reduction_mg, amount_millicredits, reason)
 
 
@@ -268,8 +272,23 @@ def _refusal(work: Work, candidate: Candidate, book: Book) -> Disposition | None
     return Disposition.CLAIMED_ELSEWHERE if candidate.is_claimed_elsewhere else None
 
 
+def _answered_as(
+    work: Work, candidate: Candidate, book: Book, disposition: Disposition, outcome: Outcome
+) -> Disposition:
+    """Return how an event stands now: what it gave may wait for the end of a review; the decision stays as judged."""
+    has_given = outcome.amount_millicredits or outcome.reduction_mg
+    is_held = has_given and (book.review_seq or _review_of(work, candidate))
+    return Disposition.UNDER_REVIEW if is_held else disposition
+
+
+def _review_of(work: Work, candidate: Candidate) -> int:
+    """Return the open review of a corrected event, or 0: it goes on over what the event earns now."""
+    original = work.originals.get(candidate.event_hash)
+    return original.review_seq if original is not None else 0
+
+
 def _earn(work: Work, candidate: Candidate, book: Book, seq: int, amount_millicredits: int) -> None:
-    """Book the award's credits into the lot of its month (M5)."""
+    """Book the award's credits into the lot of its month (M5); they wait for a review that is open."""
     assert candidate.compiled is not None  # noqa: S101 - an award has a rule
     assert candidate.local_date is not None  # noqa: S101 - and so a local date
     moment, rule = work.moment, candidate.compiled.rule
@@ -282,4 +301,5 @@ def _earn(work: Work, candidate: Candidate, book: Book, seq: int, amount_millicr
         amount_millicredits=amount_millicredits,
         expires_on=expiry_of(rule, counted_from),
         matures_on=moment.business_date + timedelta(days=rule.pending_days) if rule.pending_days else None,
+        review_seq=_review_of(work, candidate),
     )

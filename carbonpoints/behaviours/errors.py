@@ -56,6 +56,34 @@ class ProposalChanged(Conflict):
     title = "Another proposal stands now, or none."
 
 
+class ReviewNotFound(NotFound):
+    """No such review, or not for this caller."""
+
+    code = "review_not_found"
+    title = "There is no such review for you."
+
+
+class ReviewOpen(Conflict):
+    """The event or the account is under review already."""
+
+    code = "review_open"
+    title = "This is under review already."
+
+
+class ReviewEnded(Conflict):
+    """The review has ended; that is final."""
+
+    code = "review_ended"
+    title = "This review has ended."
+
+
+class NothingToReview(Conflict):
+    """The event earned nothing, was taken back, or what it earned went through a merge of accounts."""
+
+    code = "nothing_to_review"
+    title = "Nothing of what this event earned is there to be held; the account can be marked."
+
+
 class FeedProfileNotFound(NotFound):
     """No such feed profile in the caller's programme."""
 

@@ -35,6 +35,11 @@ SELECT account_id, event_hash, adjustment_seq FROM appeal
 JOIN unnest(%s::bigint[], %s::bytea[]) AS asked (account_id, event_hash) USING (account_id, event_hash)
 WHERE adjustment_seq IS NOT NULL
 """
+REVIEWS = """
+SELECT account_id, event_hash, CASE WHEN ended_at IS NULL THEN review_seq ELSE 0 END, outcome FROM review
+JOIN unnest(%s::bigint[], %s::bytea[]) AS asked (account_id, event_hash) USING (account_id, event_hash)
+WHERE ended_at IS NULL OR outcome = 'forfeited'
+"""
 EventKey = tuple[int, bytes]
 """The account in which an event was decided, and its identity."""
 
@@ -53,11 +58,16 @@ class Original:
     """What was posted for it since, in order."""
     moved: tuple[MovedAward, ...] = ()
     """What its awards earned, where that is in another account, or was in one and came back pending."""
+    review_seq: int = 0
+    """The open review of the event, or 0."""
+    is_forfeited: bool = False
+    """A review ended with its forfeiture: it earns nothing more, whatever comes."""
 
-    @property
-    def award_seqs(self) -> list[int]:
-        """Whatever credited something for it: the decision itself, an adjustment, restatements."""
-        return _award_seqs(self.decision, self.adjustment_seq, self.restatements)
+    def standing_seqs(self) -> list[int]:
+        """Return the numbers of what can still be taken back: the award's, an adjustment's, those of restatements."""
+        gone = self.history.causes.reversed.values()
+        seqs = _award_seqs(self.decision, self.adjustment_seq, self.restatements)
+        return [seq for seq in seqs if seq not in gone]
 
     def award(self, book: Book, award_seq: int) -> Award:
         """Return where the credits of one of its awards are; its reduction, as it stands, is the decision's."""
@@ -97,9 +107,20 @@ def read_originals(
             wanted[candidate.home_id, candidate.reverses] = candidate.account_id
         elif candidate.event_hash in known and not candidate.claimed_by and is_newer(candidate, known):
             wanted[candidate.account_id, candidate.event_hash] = candidate.account_id
+    return originals_of(session, delivery, books, wanted)
+
+
+def originals_of(
+    session: Session, delivery: Delivery, books: Mapping[int, Book], wanted: Mapping[EventKey, int]
+) -> dict[bytes, Original]:
+    """Return decided events by their identity; `wanted` names the account that has today what each earned.
+
+    Brings the pending awards into these accounts' books. Raises Busy like `read_originals`.
+    """
     decisions = find_decisions(session, list(wanted)) if wanted else {}
     if not decisions:
         return {}
+    reviews = _reviews(session, list(decisions))
     adjustments = _adjustments(session, list(decisions))
     restated = find_restatements(
         session, [(each.account_id, each.account_seq) for each in decisions.values()]
@@ -124,13 +145,24 @@ def read_originals(
         restatements = restated.get((key[0], decision.account_seq), ())
         pinned = pins.get(judged_by[key] or 0)
         event = as_candidate(delivery, decision, pinned, inputs.get((key[0], decision.account_seq)))
-        original = Original(decision, event, histories[key[0]], adjustments.get(key, 0), restatements)
-        originals[key[1]] = original
+        history, adjustment_seq = histories[key[0]], adjustments.get(key, 0)
+        review_seq, is_forfeited = reviews.get(key, (0, False))
+        is_forfeited = is_forfeited or decision.account_seq in history.causes.reversed.values()
+        original = Original(
+            decision,
+            event,
+            history,
+            adjustment_seq,
+            restatements,
+            review_seq=review_seq,
+            is_forfeited=is_forfeited,
+        )
         if wanted[key] != key[0]:
             _refuse_moving(session, key[0], wanted[key])
-        if wanted[key] != key[0] or _came_back(books[key[0]], histories[key[0]], decision.account_seq):
-            moved = tuple(_moved(session, original, seq) for seq in original.award_seqs)
-            originals[key[1]] = replace(original, moved=moved)
+        if wanted[key] != key[0] or _came_back(books[key[0]], history, decision.account_seq):
+            moved = tuple(_moved(session, original, seq) for seq in original.standing_seqs())
+            original = replace(original, moved=moved)
+        originals[key[1]] = original
     return originals
 
 
@@ -138,6 +170,17 @@ def _adjustments(session: Session, keys: Sequence[EventKey]) -> dict[EventKey, i
     account_ids, hashes = zip(*keys, strict=True)
     rows = raw_connection(session).execute(ADJUSTMENTS, (of_numbers(account_ids), of_bytes(hashes)))
     return {(account_id, event_hash): seq for account_id, event_hash, seq in rows}
+
+
+def _reviews(session: Session, keys: Sequence[EventKey]) -> dict[EventKey, tuple[int, bool]]:
+    """Return the open review of each event, or 0, and whether an earlier one ended with its forfeiture."""
+    account_ids, hashes = zip(*keys, strict=True)
+    rows = raw_connection(session).execute(REVIEWS, (of_numbers(account_ids), of_bytes(hashes)))
+    found: dict[EventKey, tuple[int, bool]] = {}
+    for account_id, event_hash, review_seq, outcome in rows:
+        known_seq, is_forfeited = found.get((account_id, event_hash), (0, False))
+        found[account_id, event_hash] = known_seq or review_seq, is_forfeited or outcome is not None
+    return found
 
 
 def as_candidate(
@@ -175,7 +218,7 @@ def _refuse_moving(session: Session, home_id: int, account_id: int) -> None:
 
 def _came_back(book: Book, history: AwardHistory, award_seq: int) -> bool:
     """Whether an award was pending when its account was merged, and is no award's any more since the merge was undone."""
-    if book.status not in {OPEN, FROZEN} or award_seq in book.pending:
+    if book.status not in {OPEN, FROZEN} or book.pending_of(award_seq):
         return False
     award = history.award_of(award_seq)
     standing = sum(part.available + part.gone + part.owed for part in award.parts)

@@ -154,7 +154,11 @@ class TakenBackSchema(Schema):
         metadata={"description": "The event; null where it had not come when it was reversed."},
     )
     by_event_id = fields.String(
-        required=True, metadata={"description": "The reversal, or the decision about the newest revision."}
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The reversal, or the decision about the newest revision; null after a check of the bank's."
+        },
     )
     reason = fields.String(required=True)
     booked_at = fields.AwareDateTime(required=True, format="iso")

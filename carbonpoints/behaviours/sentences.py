@@ -48,7 +48,6 @@ NOTHING: dict[Disposition, Sentence] = {
     Disposition.CLAIMED_ELSEWHERE: Sentence(
         "the same act had been reported before under another event", "同一行为此前已由另一事件申报"
     ),
-    Disposition.UNDER_REVIEW: Sentence("it is under review", "该事件正在核查"),
     Disposition.REVERSED: Sentence("it had been taken back before it arrived", "该事件到达之前已被冲正"),
 }
 REASONS: dict[str, Sentence] = {
@@ -57,6 +56,10 @@ REASONS: dict[str, Sentence] = {
     "booked_in_error": Sentence("it had been booked in error", "该笔记录有误"),
     "fraud": Sentence("it was found to be fraud", "该行为被认定为欺诈"),
     "corrected": Sentence("its source corrected it", "来源已更正"),
+    "forfeited": Sentence(
+        "a check found that it does not count by the rules of the programme",
+        "经核查,按碳普惠项目规则不予计入",
+    ),
 }
 """Why an event was taken back."""
 PROBLEMS: dict[str, Sentence] = {
@@ -153,6 +156,16 @@ def taken_back_sentence(taken: TakenBack, names: Sentence) -> Sentence:
         en += f"; {due} credits that had been spent are due"
         zh += f";已使用的 {due} 积分应予追回"
     return Sentence(f"{en}.", f"{zh}。")
+
+
+def under_review_sentence(decision: Ended, names: Sentence) -> Sentence:
+    """Return the sentence for an event that is under review; it says nothing of why."""
+    day, amount = decision.local_date.isoformat(), credits_text(decision.amount_millicredits)
+    return Sentence(
+        f"{names.en} on {day} is being checked against the rules of the programme: its {amount} credits are pending and "
+        "what is left of them can be used once the check has ended well.",
+        f"{day} 的{names.zh}正在按碳普惠项目规则进行核查:所获 {amount} 积分暂为待生效,核查通过后剩余部分可用。",
+    )
 
 
 def names_of(pinned: PinnedRule | None) -> Sentence:

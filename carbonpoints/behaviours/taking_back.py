@@ -12,12 +12,14 @@ from carbonpoints.behaviours.originals import Original
 from carbonpoints.core.programmes import ProgrammeSettings
 from carbonpoints.ledger.adjusting import reverse_moved
 from carbonpoints.ledger.chart import DecisionKind
-from carbonpoints.ledger.flows import OPEN, Book, Moment, reverse
+from carbonpoints.ledger.flows import OPEN, Book, Moment, decide_now, reverse
 from carbonpoints.rules.returning import Counted, counted_mg, give_back
 from carbonpoints.rules.usage import UsageBook
 
 CORRECTED = "corrected"
 """In the place of a reversal's reason, where a higher revision takes the award back."""
+FORFEITED = "forfeited"
+"""The same, where a review does."""
 Refusal = tuple[Disposition, str | None]
 
 
@@ -49,6 +51,8 @@ def refuse_correction(
     """
     if original is None or original.decision.kind != DecisionKind.EVENT:
         return Disposition.CONFLICT, "other_account" if original is None else "not_correctable"
+    if original.is_forfeited:
+        return Disposition.REVERSED, FORFEITED
     if original.adjustment_seq:
         return Disposition.CONFLICT, "adjusted"
     if book is not None and book.status != OPEN:
@@ -58,10 +62,13 @@ def refuse_correction(
 
 
 def return_usage(usage: dict[int, UsageBook], secret: bytes, original: Original) -> None:
-    """Give what an event used of its caps and counters back to its own periods, for the events that come after."""
+    """Give what an event used of its caps and counters back to its own periods, for the events that come after.
+
+    What was forfeited was given back then.
+    """
     decision, event = original.decision, original.candidate
     counted = _counted(original)
-    if counted is None or event.compiled is None:
+    if original.is_forfeited or counted is None or event.compiled is None:
         return
     book = usage.get(decision.account_id)
     if book is None:
@@ -100,16 +107,22 @@ def take_back(
     *,
     clawback_limit_millicredits: int,
     trace: Mapping[str, Any],
+    is_forfeited: bool = False,
     **about: Any,
 ) -> int:
     """Take back what an event earned, and what an adjustment or restatements gave for it; returns the reversal's number.
 
     `about` is the event that reverses, `trace` its reason; the reversal of what was given beside is a decision of its own.
+    Where all was forfeited before, the reversal takes nothing.
     """
-    decision = original.decision
+    decision, seqs = original.decision, original.standing_seqs()
     named = {"event_seq": decision.account_seq, **trace}
+    if not seqs:
+        is_here = decision.account_id == book.account_id
+        home = {} if is_here else {"home_id": decision.account_id}
+        return decide_now(book, moment, DecisionKind.REVERSAL, trace={**home, **named}, **about)
     taken = []
-    for place, seq in enumerate(original.award_seqs):
+    for place, seq in enumerate(seqs):
         details: dict[str, Any] = about if place == 0 else {"disposition": Disposition.REVERSED}
         if original.moved:
             is_here = decision.account_id == book.account_id
@@ -133,6 +146,7 @@ def take_back(
                 award=original.award(book, seq),
                 clawback_limit_millicredits=clawback_limit_millicredits,
                 trace=named,
+                is_forfeited=is_forfeited,
                 **details,
             )
         )

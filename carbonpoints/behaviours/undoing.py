@@ -82,7 +82,10 @@ def decide_reversal(work: Work, candidate: Candidate, book: Book) -> Receipt:
         if original.decision.account_id == candidate.account_id:
             return_usage(work.usage, delivery.identity_key, original)
         claims.released.append(original.candidate)
-        work.taken_back.setdefault(candidate.account_id, []).append(original.decision)
+        if original.review_seq:
+            work.ended_reviews.setdefault(candidate.account_id, []).append((original.review_seq, seq))
+        if not original.is_forfeited:
+            work.taken_back.setdefault(candidate.account_id, []).append(original.decision)
     if original is not None:
         work.payloads.append((candidate.account_id, seq, candidate.content))
     disposition, reason = refused or (Disposition.REVERSED, None)

@@ -20,10 +20,16 @@ from carbonpoints.behaviours.identities import find_decided
 from carbonpoints.behaviours.intake import event_hash
 from carbonpoints.behaviours.models import EventSource
 from carbonpoints.behaviours.payloads import read_payload
-from carbonpoints.behaviours.sentences import UNDECIDED, Ended, names_of, taken_back_sentence
+from carbonpoints.behaviours.sentences import (
+    UNDECIDED,
+    Ended,
+    names_of,
+    taken_back_sentence,
+    under_review_sentence,
+)
 from carbonpoints.behaviours.staged import REVERSAL
 from carbonpoints.behaviours.taking_back import CORRECTED
-from carbonpoints.behaviours.undone import TakenBack, read_taken_back
+from carbonpoints.behaviours.undone import Standing, TakenBack, read_standing
 from carbonpoints.core.amounts import plain
 from carbonpoints.core.auth import Caller
 from carbonpoints.core.db import reading, settings
@@ -97,14 +103,14 @@ def read_event(*, caller: Caller, event_id: str, purpose: str | None, awards_onl
         if caller.role is Role.FEED_PARTNER and (source is None or source.uri not in caller.sources):
             raise EventNotFound
         explanation = _explained(session, decision)
-        taken = read_taken_back(session, decision)
+        standing = read_standing(session, decision)
         appeal = session.execute(
             _APPEAL, {"account_id": number.account_id, "event_hash": decision.event_hash}
         )
         appealed = appeal.one_or_none()
         restatements = _restatements_of(session, decision)
     return {
-        **event_view(decision, explanation, taken),
+        **event_view(decision, explanation, standing),
         "appeal": _appeal_view(number.account_id, appealed),
         "restatements": restatements,
     }
@@ -166,15 +172,15 @@ def _explained(session: Session, decision: StoredDecision) -> Explanation:
     )
 
 
-def event_view(decision: StoredDecision, explanation: Explanation, taken: TakenBack | None) -> dict[str, Any]:
+def event_view(decision: StoredDecision, explanation: Explanation, standing: Standing) -> dict[str, Any]:
     """Return a decided event in the shape of `EventSchema`, as the event stands today."""
     is_act = decision.kind == DecisionKind.EVENT
-    disposition, sentence = _standing_of(explanation, taken)
+    taken = standing.taken
     return {
         **ending_view(decision, explanation),
         "event_id": _event_id(decision),
         "account_id": account_public_id(decision.account_id),
-        "disposition": disposition.code,
+        "disposition": standing.disposition.code,
         "reduction_mg": decision.reduction_mg if is_act else 0,
         "amount_millicredits": decision.amount_millicredits if is_act else 0,
         "taken_back": _taken_view(taken) if taken is not None else None,
@@ -183,7 +189,7 @@ def event_view(decision: StoredDecision, explanation: Explanation, taken: TakenB
         "booked_at": decision.booked_at,
         "business_date": decision.business_date,
         "inputs_state": "erased" if explanation.inputs is None else "kept",
-        "sentence": sentence._asdict(),
+        "sentence": _sentence_of(decision, explanation, standing)._asdict(),
     }
 
 
@@ -224,10 +230,13 @@ def _boost_view(boost: BoostUsed) -> dict[str, Any]:
     }
 
 
-def _standing_of(explanation: Explanation, taken: TakenBack | None) -> tuple[Disposition, Sentence]:
-    if taken is None:
-        return explanation.disposition, explanation.sentence
-    return taken.disposition, taken_back_sentence(taken, names_of(explanation.pinned))
+def _sentence_of(decision: StoredDecision, explanation: Explanation, standing: Standing) -> Sentence:
+    names = names_of(explanation.pinned)
+    if standing.taken is not None:
+        return taken_back_sentence(standing.taken, names)
+    if standing.disposition is Disposition.UNDER_REVIEW:
+        return under_review_sentence(decision, names)
+    return explanation.sentence
 
 
 def _taken_view(taken: TakenBack) -> dict[str, Any]:
@@ -235,7 +244,7 @@ def _taken_view(taken: TakenBack) -> dict[str, Any]:
     trace = taking.trace if taking is not None else {}
     return {
         "event_id": _event_id(taken.original) if taken.original is not None else None,
-        "by_event_id": _event_id(taken.by),
+        "by_event_id": _event_id(taken.by) if taken.by.event_hash is not None else None,
         "reason": trace.get("reason", CORRECTED),
         "booked_at": taken.by.booked_at,
         "amount_millicredits": taking.amount_millicredits if taking is not None else 0,
@@ -328,12 +337,12 @@ def _standing(session: Session, key: bytes, owner_id: int | None) -> dict[str, A
         explanation = explain(
             decision, pinned=pinned, compiled=None, values=None, inputs=None, expires_on=None
         )
-        disposition, sentence = _standing_of(explanation, read_taken_back(session, decision))
+        standing = read_standing(session, decision)
         return {
-            "disposition": disposition.code,
+            "disposition": standing.disposition.code,
             "event_id": _event_id(decision),
             "received_at": decision.received_at,
-            "sentence": sentence._asdict(),
+            "sentence": _sentence_of(decision, explanation, standing)._asdict(),
         }
     row = session.execute(_UNDECIDED, {"event_hash": key}).one_or_none()
     if row is None or owner_id not in {None, row.account_id}:

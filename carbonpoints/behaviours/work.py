@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
@@ -55,6 +55,8 @@ class Work:
     claims: dict[int, ClaimChanges]
     taken_back: dict[int, list[StoredDecision]]
     """Decisions that reversals and corrections take back, by the account that decides it."""
+    ended_reviews: dict[int, list[tuple[int, int]]]
+    """Reviews of events that are reversed, by account: their number, and the reversal's."""
 
     def replace(self, accounts: Collection[int], newer: Work) -> None:
         """Take what `newer` says of these accounts in the place of what is here."""
@@ -64,24 +66,31 @@ class Work:
             self.usage.pop(account_id, None)
             self.claims.pop(account_id, None)
             self.taken_back.pop(account_id, None)
+            self.ended_reviews.pop(account_id, None)
         self.usage |= newer.usage
         self.claims |= newer.claims
         self.taken_back |= newer.taken_back
+        self.ended_reviews |= newer.ended_reviews
         self.payloads = [each for each in self.payloads if each[0] not in accounts] + newer.payloads
         kept = [candidate for candidate in self.withdrawn if candidate.account_id not in accounts]
         self.withdrawn = kept + newer.withdrawn
 
     def given_back(self) -> dict[str, dict[date, Amount]]:
-        """Return what comes back to budgets: by code, and by the business date on which it was drawn."""
-        found: dict[str, dict[date, Amount]] = {}
-        for decision in (each for taken in self.taken_back.values() for each in taken):
-            for code, (millicredits, microfen) in (decision.trace or {}).get(DRAWN_ON, {}).items():
-                days = found.setdefault(code, {})
-                known = days.get(decision.business_date, Amount(0, 0))
-                days[decision.business_date] = Amount(
-                    known.millicredits + millicredits, known.microfen + microfen
-                )
-        return found
+        """Return what comes back to budgets."""
+        return drawn_by(each for taken in self.taken_back.values() for each in taken)
+
+
+def drawn_by(decisions: Iterable[StoredDecision]) -> dict[str, dict[date, Amount]]:
+    """Return what decisions drew on budgets: by code, and by the business date on which it was drawn."""
+    found: dict[str, dict[date, Amount]] = {}
+    for decision in decisions:
+        for code, (millicredits, microfen) in (decision.trace or {}).get(DRAWN_ON, {}).items():
+            days = found.setdefault(code, {})
+            known = days.get(decision.business_date, Amount(0, 0))
+            days[decision.business_date] = Amount(
+                known.millicredits + millicredits, known.microfen + microfen
+            )
+    return found
 
 
 def unchanged(candidate: Candidate, disposition: Disposition) -> Receipt:

@@ -54,6 +54,9 @@ SCOPES = frozenset(
         "appeals:write",
         "appeals:read",
         "appeals:decide",
+        "reviews:write",
+        "reviews:read",
+        "reviews:decide",
     }
 )
 
@@ -94,6 +97,7 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "feeds:read",
             "catalogue:read",
             "tasks:read",
+            "reviews:write",
         }
     ),
     Role.RULE_MAKER: frozenset({"catalogue:read", "changes:write", *_RULES_READ}),
@@ -110,7 +114,17 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
     ),
     Role.CREDIT_OFFICER: frozenset({"accounts:read", "catalogue:read"}),
     Role.RISK: frozenset(
-        {"accounts:read", "events:read", "catalogue:read", "budgets:read", "ledger:read", "appeals:read"}
+        {
+            "accounts:read",
+            "events:read",
+            "catalogue:read",
+            "budgets:read",
+            "ledger:read",
+            "appeals:read",
+            "reviews:write",
+            "reviews:read",
+            "reviews:decide",
+        }
     ),
     Role.CUSTOMER_SERVICE: frozenset(
         {"accounts:read", "events:read", "catalogue:read", "tasks:read", "appeals:read"}
@@ -145,6 +159,7 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "budgets:read",
             "ledger:read",
             "appeals:read",
+            "reviews:read",
         }
     ),
     Role.DATA_PROTECTION: frozenset({"accounts:read", "events:read", "catalogue:read", "appeals:read"}),

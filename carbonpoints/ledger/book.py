@@ -27,6 +27,8 @@ Movement = tuple[int, int, int, int]
 """Flow, unit, from kind, to kind: plain integers, one of the chart's."""
 BalanceKey = tuple[int, int, int]
 """Unit, kind, lot number (0 for kinds without lots)."""
+PendingKey = tuple[int, int]
+"""Number of the award, lot number."""
 
 
 def movement(flow: Flow, unit: Unit, from_kind: Kind, to_kind: Kind) -> Movement:
@@ -87,12 +89,19 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class PendingAward:
-    """An award that cannot be spent before the business date `matures_on` (M23)."""
+    """Part of an award, in one lot, that cannot be spent before the business date `matures_on` (M23)."""
 
     award_seq: int
     lot_no: int
     amount: int
     matures_on: date
+    review_seq: int = 0
+    """The review of its event that it waits for, or 0: before that has ended it does not mature."""
+
+    @property
+    def key(self) -> PendingKey:
+        """What tells it from all others of its account."""
+        return self.award_seq, self.lot_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +152,7 @@ class Book:
         "opened_at",
         "pending",
         "programme_id",
+        "review_seq",
         "status",
         "touched",
         "touched_holds",
@@ -160,6 +170,7 @@ class Book:
         last_seq: int,
         last_booked_at: datetime,
         opened_at: datetime,
+        review_seq: int = 0,
     ) -> None:
         self.account_id = account_id
         self.programme_id = programme_id
@@ -168,13 +179,15 @@ class Book:
         self.last_seq = last_seq
         self.last_booked_at = last_booked_at
         self.opened_at = opened_at
+        self.review_seq = review_seq
+        """The open review of the account itself, or 0: what it is given waits, and nothing matures."""
         self.lots: dict[int, Lot] = {}
         self.lot_numbers: dict[tuple[int, str | None, date], int] = {}
         self.balances: dict[BalanceKey, int] = {}
         self.holds: dict[int, Hold] = {}
         """Open holds by number; those of earlier transactions come by `loading.load_open_items`."""
-        self.pending: dict[int, PendingAward] = {}
-        """Pending awards by number; those of earlier transactions come by `loading.load_open_items`."""
+        self.pending: dict[PendingKey, PendingAward] = {}
+        """Pending awards; those of earlier transactions come by `loading.load_open_items`."""
         self.mark_written()
 
     def mark_written(self) -> None:
@@ -188,7 +201,7 @@ class Book:
         self.legs: list[TransferLeg] = []
         self.touched: set[BalanceKey] = set()
         self.touched_holds: set[int] = set()
-        self.touched_pending: set[int] = set()
+        self.touched_pending: set[PendingKey] = set()
 
     def next_moment(self, moment: Moment, calendar: Calendar) -> Moment:
         """Return `moment`, or the journal's last instant where that is later: booking never runs backwards.
@@ -357,8 +370,18 @@ class Book:
             raise LedgerFault(f"account {self.account_id}: its holds are not loaded")
         return self.holds
 
-    def pending_awards(self) -> dict[int, PendingAward]:
+    def pending_of(self, award_seq: int) -> list[PendingAward]:
+        """Return what of an award is pending."""
+        return [each for each in self.pending.values() if each.award_seq == award_seq]
+
+    def pending_awards(self) -> dict[PendingKey, PendingAward]:
         """Return all pending awards; LedgerFault where they were not loaded."""
         if sum(award.amount for award in self.pending.values()) != self.total(PENDING):
             raise LedgerFault(f"account {self.account_id}: its pending awards are not loaded")
         return self.pending
+
+    def due_awards(self, business_date: date) -> list[PendingAward]:
+        """Return the pending awards whose day has come and that no review of their own holds, in order."""
+        waiting = self.pending_awards().values()
+        due = [each for each in waiting if each.matures_on <= business_date and not each.review_seq]
+        return sorted(due, key=lambda each: (each.matures_on, each.key))

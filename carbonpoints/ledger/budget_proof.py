@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carbonpoints.ledger.proofs import Proof
+from carbonpoints.ledger.proof import Proof
 
 BUDGETS = Proof(
     "budgets",

@@ -63,6 +63,8 @@ class Flow(IntEnum):
     MATURE = 3
     QUANTIFY = 4
     """Post the quantified reduction of an award."""
+    SET_ASIDE = 5
+    """Let what is available of an award wait until a review of it has ended."""
     HOLD = 10
     CAPTURE = 11
     RELEASE = 12
@@ -70,7 +72,7 @@ class Flow(IntEnum):
     EXPIRE_RELEASED = 21
     """Expire what was released or refunded after its expiry (M6)."""
     GRACE = 22
-    """Carry what was released or refunded after its expiry into a lot that ends with the programme's grace."""
+    """Carry what comes back after its expiry into a lot that ends with the programme's grace."""
     REVERSE = 30
     REVERSE_REDUCTION = 31
     CHARGE_CLAWBACK = 32
@@ -81,7 +83,7 @@ class Flow(IntEnum):
     TRANSFER_OUT = 40
     TRANSFER_IN = 41
     FORFEIT = 50
-    """Closing an account: what is left, after the holder was told."""
+    """Closing an account: what is left, after the holder was told; or an award, after a review."""
     REFUND = 51
     """Give back a captured redemption to the lots it came from."""
     ADJUST = 60
@@ -106,7 +108,9 @@ class DecisionKind(IntEnum):
     REFUND = 13
     CLOSING = 14
     ADJUSTMENT = 15
-    RESTATEMENT = 16
+    REVIEW = 16
+    """A review of the account or of an event is opened, or ends."""
+    RESTATEMENT = 17
     """An award of a past period judged again: what it comes to beside what was decided."""
 
 
@@ -116,12 +120,14 @@ MOVEMENTS: frozenset[tuple[Flow, Unit, Kind, Kind]] = frozenset(
         (Flow.EARN_PENDING, Unit.CREDIT, Kind.ISSUED, Kind.PENDING),
         (Flow.MATURE, Unit.CREDIT, Kind.PENDING, Kind.AVAILABLE),
         (Flow.QUANTIFY, Unit.MG_CO2E, Kind.QUANTIFIED, Kind.REDUCTION),
+        (Flow.SET_ASIDE, Unit.CREDIT, Kind.AVAILABLE, Kind.PENDING),
         (Flow.HOLD, Unit.CREDIT, Kind.AVAILABLE, Kind.HELD),
         (Flow.CAPTURE, Unit.CREDIT, Kind.HELD, Kind.REDEEMED),
         (Flow.RELEASE, Unit.CREDIT, Kind.HELD, Kind.AVAILABLE),
         (Flow.EXPIRE, Unit.CREDIT, Kind.AVAILABLE, Kind.EXPIRED),
         (Flow.EXPIRE_RELEASED, Unit.CREDIT, Kind.AVAILABLE, Kind.EXPIRED),
         (Flow.GRACE, Unit.CREDIT, Kind.AVAILABLE, Kind.CARRIED),
+        (Flow.GRACE, Unit.CREDIT, Kind.PENDING, Kind.CARRIED),
         (Flow.GRACE, Unit.CREDIT, Kind.CARRIED, Kind.AVAILABLE),
         (Flow.REVERSE, Unit.CREDIT, Kind.AVAILABLE, Kind.REVERSED),
         (Flow.REVERSE, Unit.CREDIT, Kind.PENDING, Kind.REVERSED),

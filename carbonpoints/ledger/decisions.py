@@ -18,6 +18,10 @@ FROM unnest(%s::bigint[], %s::bytea[]) AS asked (account_id, event_hash)
 JOIN decision d ON d.account_id = asked.account_id AND d.event_hash = asked.event_hash
 ORDER BY d.account_id, d.event_hash, d.revision DESC
 """
+AWARDED_SINCE = """
+SELECT DISTINCT event_hash FROM decision WHERE account_id = %s AND account_seq > %s AND kind = %s
+    AND (amount_millicredits > 0 OR reduction_mg > 0)
+"""
 REVERSAL = (
     "SELECT * FROM decision WHERE account_id = %s AND kind = %s AND (trace -> 'award_seq')::bigint = %s"
 )
@@ -38,6 +42,12 @@ def find_decisions(
     with raw_connection(session).cursor(row_factory=class_row(StoredDecision)) as cursor:
         found = cursor.execute(NEWEST, (list(account_ids), list(hashes))).fetchall()
     return {(each.account_id, each.event_hash or b""): each for each in found}
+
+
+def awarded_since(session: Session, account_id: int, account_seq: int) -> list[bytes]:
+    """Return the events that an account was given something for after a number."""
+    parameters = (account_id, account_seq, int(DecisionKind.EVENT))
+    return [row[0] for row in raw_connection(session).execute(AWARDED_SINCE, parameters)]
 
 
 def find_reversal(session: Session, account_id: int, award_seq: int) -> StoredDecision | None:

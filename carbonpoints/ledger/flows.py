@@ -107,17 +107,20 @@ def earn(
     expires_on: date,
     batch: str | None = None,
     matures_on: date | None = None,
+    review_seq: int = 0,
 ) -> None:
     """Credit an award to the lot of its batch and expiry; pending until `matures_on` where one is given.
 
-    What becomes available settles what is due from reversals first. Raises AccountNotOpen.
+    While a review of its event (`review_seq`) or of the account is open, it is pending at any rate. What becomes
+    available settles what is due from reversals first. Raises AccountNotOpen.
     """
     if book.status != OPEN:
         raise AccountNotOpen
     lot_no = book.lot_number(batch, expires_on)
-    if matures_on is not None and matures_on > moment.business_date:
+    due_on = matures_on or moment.business_date
+    if review_seq or book.review_seq or due_on > moment.business_date:
         book.move(moment, cause_seq, occurred_at, EARN_PENDING, lot_no=lot_no, amount=amount_millicredits)
-        add_pending(book, PendingAward(cause_seq, lot_no, amount_millicredits, matures_on))
+        add_pending(book, PendingAward(cause_seq, lot_no, amount_millicredits, due_on, review_seq))
         return
     book.move(moment, cause_seq, occurred_at, EARN, lot_no=lot_no, amount=amount_millicredits)
     if book.clawback_due:
@@ -131,16 +134,21 @@ def quantify(book: Book, moment: Moment, *, cause_seq: int, occurred_at: datetim
 
 def add_pending(book: Book, award: PendingAward) -> None:
     """Remember a pending award beside its entry."""
-    if award.award_seq in book.pending:
-        raise LedgerFault(f"award {award.award_seq} is pending in two lots")
-    book.pending[award.award_seq] = award
-    book.touched_pending.add(award.award_seq)
+    if award.key in book.pending:
+        raise LedgerFault(f"award {award.award_seq} is pending already")
+    put_pending(book, award)
+
+
+def put_pending(book: Book, award: PendingAward) -> None:
+    """Remember a pending award as it is now."""
+    book.pending[award.key] = award
+    book.touched_pending.add(award.key)
 
 
 def drop_pending(book: Book, award: PendingAward) -> None:
     """Forget a pending award beside the entry that ends it."""
-    del book.pending[award.award_seq]
-    book.touched_pending.add(award.award_seq)
+    del book.pending[award.key]
+    book.touched_pending.add(award.key)
 
 
 def settle(book: Book, moment: Moment, cause_seq: int, lot_no: int, amount: int) -> int:
@@ -153,12 +161,12 @@ def settle(book: Book, moment: Moment, cause_seq: int, lot_no: int, amount: int)
 
 
 def mature(book: Book, moment: Moment) -> int | None:
-    """Make the pending awards available whose day has come; returns the decision's number, None for nothing."""
-    due = sorted(
-        (award for award in book.pending_awards().values() if award.matures_on <= moment.business_date),
-        key=lambda award: (award.matures_on, award.award_seq),
-    )
-    if not due:
+    """Make the pending awards available whose day has come; returns the decision's number, None for nothing.
+
+    What is under review does not mature, nor does anything in an account under review.
+    """
+    due = book.due_awards(moment.business_date)
+    if not due or book.review_seq:
         return None
     seq = decide_now(
         book,
@@ -323,9 +331,10 @@ def reverse(
     award: Award,
     clawback_limit_millicredits: int,
     trace: Mapping[str, Any] = NO_TRACE,
+    is_forfeited: bool = False,
     **about: Any,
 ) -> int:
-    """Take an award back (M6); returns the reversal's number.
+    """Take an award back (M6), or let it be forfeited after a review; returns the reversal's number.
 
     What is pending or available is taken; what expired is gone; what is spent or held becomes due, as far as
     the account's whole due amount stays within the programme's limit. `award` comes from `loading`, with all that was
@@ -334,8 +343,9 @@ def reverse(
     """
     if book.status == MERGED:
         raise AccountNotOpen
-    pending = book.pending_awards().get(award.award_seq)
-    taken = sum(part.available for part in award.parts) + (pending.amount if pending else 0)
+    book.pending_awards()
+    pending = book.pending_of(award.award_seq)
+    taken = sum(part.available for part in award.parts) + sum(each.amount for each in pending)
     owed = sum(part.owed for part in award.parts)
     charged = min(owed, max(0, clawback_limit_millicredits - book.clawback_due))
     reduction_mg = min(award.reduction_mg, book.balances.get(REDUCTION_KEY, 0))
@@ -349,12 +359,13 @@ def reverse(
         **about,
     )
     at = moment.booked_at
-    if pending is not None:
-        book.move(moment, seq, at, REVERSE_PENDING, lot_no=pending.lot_no, amount=pending.amount)
-        drop_pending(book, pending)
+    from_pending, from_available = (FORFEIT_PENDING, FORFEIT) if is_forfeited else (REVERSE_PENDING, REVERSE)
+    for each in pending:
+        book.move(moment, seq, at, from_pending, lot_no=each.lot_no, amount=each.amount)
+        drop_pending(book, each)
     for part in award.parts:
         if part.available:
-            book.move(moment, seq, at, REVERSE, lot_no=part.lot_no, amount=part.available)
+            book.move(moment, seq, at, from_available, lot_no=part.lot_no, amount=part.available)
     if charged:
         book.move(moment, seq, at, CHARGE_CLAWBACK, lot_no=0, amount=charged)
     if reduction_mg:

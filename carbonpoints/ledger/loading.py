@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.core.arrays import of_numbers
 from carbonpoints.core.db import raw_connection
-from carbonpoints.ledger.book import AVAILABLE, Book, Capture, Hold, PendingAward
-from carbonpoints.ledger.chart import DecisionKind, Flow
+from carbonpoints.ledger.book import Book, Capture, Hold, PendingAward
+from carbonpoints.ledger.chart import DecisionKind, Flow, Kind
 from carbonpoints.ledger.errors import AlreadyReversed, AwardNotFound, CaptureNotFound, LedgerFault
 from carbonpoints.ledger.lots import Award, Causes, trace_award
 
@@ -37,7 +37,7 @@ JOIN entry e ON e.account_id = h.account_id AND e.account_seq > h.hold_seq
 WHERE h.account_id = ANY(%s) AND h.open_amount > 0 ORDER BY h.account_id, e.account_seq
 """
 PENDING_AWARDS = """
-SELECT account_id, award_seq, lot_no, amount, matures_on FROM pending_award WHERE account_id = ANY(%s)
+SELECT account_id, award_seq, lot_no, amount, matures_on, review_seq FROM pending_award WHERE account_id = ANY(%s)
 """
 # What touched the lots that the awards fed or that a grace joins to them, and their reduction. Of what a grace
 # carries, the entry into its lot follows the one out of the other. A lot has no entry before its first.
@@ -48,7 +48,7 @@ WITH RECURSIVE asked AS (
 carried AS (
     SELECT o.account_id, o.lot_no AS from_lot, i.lot_no AS to_lot FROM entry o
     JOIN entry i ON i.account_id = o.account_id AND i.account_seq = o.account_seq + 1
-    WHERE o.account_id = ANY(%(account_ids)s::bigint[]) AND o.flow = %(grace)s AND o.from_kind = %(available)s
+    WHERE o.account_id = ANY(%(account_ids)s::bigint[]) AND o.flow = %(grace)s AND o.to_kind = %(carried)s
 ),
 fed AS (
     SELECT a.account_id, e.lot_no FROM asked a CROSS JOIN LATERAL (
@@ -115,8 +115,9 @@ def load_pending(session: Session, books: Iterable[Book]) -> None:
     """Bring the pending awards alone into opened books: all that a reversal needs of `load_open_items`."""
     by_id = {book.account_id: book for book in books}
     found = raw_connection(session).execute(PENDING_AWARDS, (list(by_id),))
-    for account_id, award_seq, lot_no, amount, matures_on in found:
-        by_id[account_id].pending[award_seq] = PendingAward(award_seq, lot_no, amount, matures_on)
+    for account_id, *values in found:
+        award = PendingAward(*values)
+        by_id[account_id].pending[award.key] = award
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class AwardHistory:
             raise AlreadyReversed
         lots = {entry[7] for entry in self.entries}
         newer = [entry for entry in book.entries if entry[7] in lots]
-        return trace_award(award_seq, [*self.entries, *newer], Causes(self.causes.matured, was_reversed))
+        return trace_award(award_seq, [*self.entries, *newer], Causes(self.causes.awards, was_reversed))
 
 
 def read_histories(session: Session, awards: Mapping[int, Collection[int]]) -> dict[int, AwardHistory]:
@@ -165,16 +166,16 @@ def read_histories(session: Session, awards: Mapping[int, Collection[int]]) -> d
         "award_seqs": of_numbers(seq for _, seq in pairs),
         "earned": GRANTS,
         "grace": int(Flow.GRACE),
-        "available": AVAILABLE,
+        "carried": int(Kind.CARRIED),
     }
     histories = {account_id: AwardHistory([], Causes({}, {})) for account_id in awards}
     for entry in connection.execute(AWARD_ENTRIES, parameters):
         histories[entry[0]].entries.append(entry)
-    kinds = [int(DecisionKind.MATURITY), int(DecisionKind.REVERSAL)]
+    kinds = [int(DecisionKind.MATURITY), int(DecisionKind.REVERSAL), int(DecisionKind.REVIEW)]
     for account_id, seq, kind, trace in connection.execute(CAUSES, (of_numbers(awards), kinds)):
         causes = histories[account_id].causes
-        if kind == DecisionKind.MATURITY:
-            causes.matured[seq] = trace["award_seqs"]
+        if kind != DecisionKind.REVERSAL:
+            causes.awards[seq] = trace.get("award_seqs", ())
         elif "award_seq" in trace:
             causes.reversed[seq] = trace["award_seq"]
     return histories
@@ -189,7 +190,7 @@ def read_award(session: Session, book: Book, award_seq: int) -> Award:
     _refuse_new(book)
     history = read_histories(session, {book.account_id: [award_seq]})[book.account_id]
     award = history.award(book, award_seq)
-    if not award.parts and not award.reduction_mg and award_seq not in book.pending:
+    if not award.parts and not award.reduction_mg and not book.pending_of(award_seq):
         raise AwardNotFound
     return award
 

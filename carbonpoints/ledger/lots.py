@@ -76,8 +76,9 @@ class Award:
 class Causes:
     """Which award an entry belongs to, where its cause is not the award itself: from the decisions' traces."""
 
-    matured: dict[int, Sequence[int]]
-    """By a maturity's number: its awards; their entries follow that number in this order, without a gap."""
+    awards: dict[int, Sequence[int]]
+    """By the number of a maturity or of a review that was opened: the awards of the entries that follow that number, in
+    their order and without a gap."""
     reversed: dict[int, int]
     """By a reversal's number: its award."""
 
@@ -164,13 +165,15 @@ class _Lines:
         _, seq, _, _, amount, cause_seq, _, lot_no, _, flow, from_kind, to_kind = entry
         line = self.by_lot.setdefault(lot_no, _Line())
         if from_kind == Kind.AVAILABLE:
-            self._leave(line, flow, amount)
+            self._leave(line, flow, amount, seq, cause_seq)
+        elif from_kind == Kind.PENDING and flow == Flow.GRACE:
+            self.stepping = {(cause_seq, self._award_of(seq, cause_seq)): amount}
         elif to_kind == Kind.AVAILABLE:
             line.available += amount
             if flow in _GRANTS:
                 line.add((cause_seq, cause_seq), amount)
             elif flow == Flow.MATURE:
-                award_seq = self.causes.matured[cause_seq][seq - cause_seq - 1]
+                award_seq = self._award_of(seq, cause_seq)
                 line.add((award_seq, award_seq), amount)
             elif flow == Flow.GRACE:
                 for (_, owner), part in self.stepping.items():
@@ -181,13 +184,21 @@ class _Lines:
                 line.add((cause_seq, cause_seq), amount - back)
                 self.brought.add(cause_seq)
 
-    def _leave(self, line: _Line, flow: int, amount: int) -> None:
+    def _award_of(self, seq: int, cause_seq: int) -> int:
+        """Return whose an entry of a maturity or a review is."""
+        award_seqs = self.causes.awards[cause_seq]
+        return award_seqs[min(seq - cause_seq, len(award_seqs)) - 1]
+
+    def _leave(self, line: _Line, flow: int, amount: int, seq: int, cause_seq: int) -> None:
         if flow == Flow.GRACE:
             self.stepping = line.between(line.spent, line.spent + amount, self.was_reversed)
             line.take(self.stepping)
         elif flow == Flow.TRANSFER_OUT:
             line.send(amount, self.brought, self.was_reversed)
-        elif flow in _ENDS:
+        elif flow == Flow.SET_ASIDE:
+            _, _, available = line.cut(self._award_of(seq, cause_seq), self.was_reversed)
+            line.take(available)
+        elif flow in _ENDS and cause_seq not in self.causes.reversed:
             line.gone += amount
         line.available -= amount
 

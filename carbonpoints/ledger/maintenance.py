@@ -44,7 +44,7 @@ ORDER BY a.account_id
 """
 DUE_AWARDS = """
 SELECT p.account_id, true FROM pending_award p JOIN account a ON a.account_id = p.account_id
-WHERE p.matures_on <= %(business_date)s AND p.account_id > %(after)s AND a.programme_id = %(programme_id)s
+WHERE p.matures_on <= %(business_date)s AND p.review_seq = 0 AND a.review_seq = 0 AND p.account_id > %(after)s AND a.programme_id = %(programme_id)s
 GROUP BY p.account_id ORDER BY p.account_id LIMIT %(limit)s
 """
 DECIDED = """

@@ -72,6 +72,8 @@ class Account(Model):
     last_booked_at: Mapped[datetime] = mapped_column(Instant)
     """Booking time never runs backwards inside an account."""
     opened_at: Mapped[datetime] = mapped_column(Instant)
+    review_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """The open review of the account, or 0: a projection of its decisions."""
 
 
 class Decision(Model):
@@ -219,7 +221,7 @@ class Hold(Model):
 
 
 class PendingAward(Model):
-    """An award that cannot be spent before `matures_on` (M23); gone once matured."""
+    """Part of an award, in one lot, that cannot be spent before `matures_on` (M23); gone once matured."""
 
     __tablename__ = "pending_award"
     __table_args__ = (
@@ -231,9 +233,11 @@ class PendingAward(Model):
     account_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     award_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     unit_id: Mapped[int] = mapped_column(SmallInteger)
-    lot_no: Mapped[int] = mapped_column(Integer)
+    lot_no: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     amount: Mapped[int] = mapped_column(BigInteger)
     matures_on: Mapped[date]
+    review_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """The review of its event that holds it, or 0; one of the account holds all that the account has."""
 
 
 class TransferLeg(Model):

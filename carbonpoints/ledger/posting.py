@@ -32,7 +32,7 @@ SELECT account_id, last_seq FROM account WHERE account_id = ANY(%s::bigint[]) OR
 """
 # Before everything else of an account: what is read later is not older, and `lock_books` tells whether it is newer.
 HEADS = """
-SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at, opened_at FROM account
+SELECT account_id, programme_id, holder_kind, status, last_seq, last_booked_at, opened_at, review_seq FROM account
 WHERE account_id = ANY(%s::bigint[])
 """
 # Lots have no amount.
@@ -51,9 +51,10 @@ SELECT %s, %s, 'open', %s, %s FROM generate_series(1, %s) RETURNING account_id
 # One statement for the two that every posting needs: what it saves is a tenth of writing a single event.
 WRITE_HEADS_AND_BALANCES = """
 WITH head AS (
-    UPDATE account SET last_seq = new.last_seq, last_booked_at = new.last_booked_at, status = new.status
-    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[])
-        AS new (account_id, last_seq, last_booked_at, status)
+    UPDATE account SET last_seq = new.last_seq, last_booked_at = new.last_booked_at, status = new.status,
+        review_seq = new.review_seq
+    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::bigint[])
+        AS new (account_id, last_seq, last_booked_at, status, review_seq)
     WHERE account.account_id = new.account_id
 )
 INSERT INTO balance (account_id, unit_id, kind, lot_no, amount)
@@ -75,12 +76,14 @@ SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[], %
 ON CONFLICT (account_id, hold_seq) DO UPDATE SET open_amount = excluded.open_amount
 """
 WRITE_PENDING = """
-INSERT INTO pending_award (account_id, award_seq, unit_id, lot_no, amount, matures_on)
-SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::date[])
+INSERT INTO pending_award (account_id, award_seq, unit_id, lot_no, amount, matures_on, review_seq)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::int[], %s::bigint[], %s::date[], %s::bigint[])
+ON CONFLICT (account_id, award_seq, lot_no) DO UPDATE
+    SET amount = excluded.amount, matures_on = excluded.matures_on, review_seq = excluded.review_seq
 """
 DROP_PENDING = """
-DELETE FROM pending_award USING unnest(%s::bigint[], %s::bigint[]) AS ended (account_id, award_seq)
-WHERE pending_award.account_id = ended.account_id AND pending_award.award_seq = ended.award_seq
+DELETE FROM pending_award p USING unnest(%s::bigint[], %s::bigint[], %s::int[]) AS ended (account_id, award_seq, lot_no)
+WHERE p.account_id = ended.account_id AND p.award_seq = ended.award_seq AND p.lot_no = ended.lot_no
 """
 WRITE_LEGS = """
 INSERT INTO transfer_leg (account_id, transfer_id, direction, counterpart_account_id, decision_seq, parcels, booked_at)
@@ -113,6 +116,7 @@ def read_books(session: Session, account_ids: Collection[int]) -> dict[int, Book
                 last_seq=row[4],
                 last_booked_at=row[5],
                 opened_at=row[6],
+                review_seq=row[7],
             )
             for row in sorted(cursor.execute(HEADS, (ids,)).fetchall())
         }
@@ -189,9 +193,12 @@ def write_books(session: Session, books: Iterable[Book]) -> None:
     with raw_connection(session).cursor() as cursor:
         copy_rows(session, "decision", copying.decision_bytes(decisions, instants))
         copy_rows(session, "entry", copying.entry_bytes(entries, instants))
-        heads = [(book.account_id, book.last_seq, book.last_booked_at, book.status) for book in changed]
+        heads = [
+            (book.account_id, book.last_seq, book.last_booked_at, book.status, book.review_seq)
+            for book in changed
+        ]
         balances = [(book.account_id, *key, book.balances[key]) for book in changed for key in book.touched]
-        cursor.execute(WRITE_HEADS_AND_BALANCES, [*_columns(heads, 4), *_columns(balances, 5)])
+        cursor.execute(WRITE_HEADS_AND_BALANCES, [*_columns(heads, 5), *_columns(balances, 5)])
         for statement, rows in (
             (WRITE_LOTS, _lot_rows(changed)),
             (WRITE_SNAPSHOTS, [_snapshot_row(book) for book in changed if _is_snapshot_due(book)]),
@@ -239,19 +246,26 @@ def _hold_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
 
 def _pending_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
     return [
-        (book.account_id, seq, CREDIT, award.lot_no, award.amount, award.matures_on)
+        (
+            book.account_id,
+            award.award_seq,
+            CREDIT,
+            award.lot_no,
+            award.amount,
+            award.matures_on,
+            award.review_seq,
+        )
         for book in books
-        for seq, award in ((seq, book.pending.get(seq)) for seq in sorted(book.touched_pending))
-        if award is not None
+        for award in (book.pending[key] for key in sorted(book.touched_pending) if key in book.pending)
     ]
 
 
 def _dropped_pending_rows(books: Iterable[Book]) -> list[tuple[Any, ...]]:
     return [
-        (book.account_id, seq)
+        (book.account_id, *key)
         for book in books
-        for seq in sorted(book.touched_pending)
-        if seq not in book.pending
+        for key in sorted(book.touched_pending)
+        if key not in book.pending
     ]
 
 

@@ -11,37 +11,8 @@ side is missing, is always done by hashing or sorting; so is a grouping.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from carbonpoints.ledger.chart import FIRST_HOUSE_KIND, LOT_KINDS, DecisionKind, Flow, Kind, Unit
-
-PARAMETERS: dict[str, object] = {
-    "first_house_kind": FIRST_HOUSE_KIND,
-    "lot_kinds": [int(kind) for kind in LOT_KINDS],
-    **{
-        f"{enum}_{member.name.lower()}": int(member)
-        for enum, members in (("kind", Kind), ("flow", Flow), ("unit", Unit), ("decision", DecisionKind))
-        for member in members
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """One statement about the books and the query for its counterexamples."""
-
-    code: str
-    statement: str
-    examined: str
-    differences: str
-
-
-# What the proofs call `side`: every entry twice, what it adds to one kind and takes from the other.
-SIDES = """
-SELECT account_id, account_seq, unit_id, to_kind AS kind, lot_no, amount FROM entry
-UNION ALL
-SELECT account_id, account_seq, unit_id, from_kind, lot_no, -amount FROM entry
-"""
+from carbonpoints.ledger.award_proofs import AWARDS, PENDING, RESTATEMENTS, REVIEWS
+from carbonpoints.ledger.proof import Proof
 
 BALANCES = Proof(
     "balances",
@@ -153,20 +124,6 @@ REFUNDS = Proof(
     FROM used WHERE amount < 0
     """,
 )
-PENDING = Proof(
-    "pending",
-    "what is pending is the pending awards",
-    "pending_award",
-    """
-    SELECT account_id, format('lot %%s: balance %%s, awards %%s', lot_no, coalesce(b.amount, 0),
-        coalesce(p.amount, 0))
-    FROM (SELECT account_id, lot_no, amount FROM balance WHERE kind = %(kind_pending)s) AS b
-    FULL JOIN (
-        SELECT account_id, lot_no, sum(amount) AS amount FROM pending_award GROUP BY account_id, lot_no
-    ) AS p USING (account_id, lot_no)
-    WHERE coalesce(b.amount, 0) <> coalesce(p.amount, 0)
-    """,
-)
 CLAWBACK = Proof(
     "clawback",
     "what is due is what reversals charged and nothing settled or moved",
@@ -248,47 +205,6 @@ TIMES = Proof(
             lag(booked_at) OVER (PARTITION BY account_id ORDER BY account_seq) AS before
         FROM decision
     ) AS ordered WHERE booked_at < before
-    """,
-)
-AWARDS = Proof(
-    "awards",
-    "every award, adjustment and restatement is what its entries credited and quantified",
-    "decision",
-    """
-    WITH awarded AS (
-        SELECT account_id, cause_seq AS account_seq,
-            coalesce(sum(amount) FILTER (WHERE unit_id = %(unit_credit)s), 0) AS amount,
-            coalesce(sum(amount) FILTER (WHERE unit_id = %(unit_mg_co2e)s), 0) AS reduction
-        FROM entry WHERE flow IN (%(flow_earn)s, %(flow_earn_pending)s, %(flow_quantify)s, %(flow_adjust)s)
-        GROUP BY account_id, cause_seq
-    )
-    SELECT account_id, CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s, %(decision_restatement)s)
-        THEN format('event %%s: decided %%s and %%s mg, entries %%s and %%s mg', account_seq,
-            d.amount_millicredits, d.reduction_mg, coalesce(a.amount, 0), coalesce(a.reduction, 0))
-        ELSE format('decision %%s is no event and has an award', account_seq) END
-    FROM decision d FULL JOIN awarded a USING (account_id, account_seq)
-    WHERE CASE WHEN d.kind IN (%(decision_event)s, %(decision_adjustment)s, %(decision_restatement)s)
-        THEN d.amount_millicredits <> coalesce(a.amount, 0) OR d.reduction_mg <> coalesce(a.reduction, 0)
-        ELSE a.amount IS NOT NULL END
-    """,
-)
-RESTATEMENTS = Proof(
-    "restatements",
-    "every restatement moved what its award comes to beyond what it came to before",
-    "decision",
-    """
-    SELECT account_id, format('restatement %%s: %%s to %%s, entries %%s mg and %%s credits', account_seq,
-        trace -> 'before', trace -> 'after', m.reduction_mg, amount_millicredits)
-    FROM decision d CROSS JOIN LATERAL (
-        SELECT coalesce(sum(CASE flow WHEN %(flow_quantify)s THEN amount ELSE -amount END), 0) AS reduction_mg
-        FROM entry e WHERE e.account_id = d.account_id AND e.cause_seq = d.account_seq
-            AND e.account_seq BETWEEN d.account_seq + 1 AND d.account_seq + 4
-            AND flow IN (%(flow_quantify)s, %(flow_reverse_reduction)s)
-    ) AS m
-    WHERE kind = %(decision_restatement)s AND NOT trace ? 'moved_to' AND (
-        (trace -> 'before' ->> 0)::bigint + m.reduction_mg <> (trace -> 'after' ->> 0)::bigint
-        OR (trace -> 'before' ->> 1)::bigint + amount_millicredits <> (trace -> 'after' ->> 1)::bigint
-    )
     """,
 )
 SNAPSHOTS = Proof(
@@ -381,6 +297,7 @@ PROOFS = (
     HOLDS,
     REFUNDS,
     PENDING,
+    REVIEWS,
     CLAWBACK,
     TRANSFERS,
     SNAPSHOTS,

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger.budget_proof import BUDGETS
-from carbonpoints.ledger.proofs import PARAMETERS, PROOFS, SIDES, Proof
+from carbonpoints.ledger.proof import PARAMETERS, SIDES, Proof
+from carbonpoints.ledger.proofs import PROOFS
 from carbonpoints.ledger.seal import verify
 
 SAMPLES = 5

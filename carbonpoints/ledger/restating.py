@@ -39,6 +39,8 @@ class Difference:
     """The last usable date of what is added."""
     matures_on: date | None
     """Until when what is added is pending, as the rest of the award is."""
+    review_seq: int = 0
+    """The open review of the event, or 0: what is added waits for it too."""
 
 
 class Restatement(NamedTuple):
@@ -108,9 +110,10 @@ def restate(
     )
     if amount:
         lot_no = book.lot_number(None, difference.expires_on)
-        if difference.matures_on is not None and difference.matures_on > moment.business_date:
+        due_on = difference.matures_on or moment.business_date
+        if difference.review_seq or book.review_seq or due_on > moment.business_date:
             book.move(moment, seq, at, EARN_PENDING, lot_no=lot_no, amount=amount)
-            add_pending(book, PendingAward(seq, lot_no, amount, difference.matures_on))
+            add_pending(book, PendingAward(seq, lot_no, amount, due_on, difference.review_seq))
         else:
             book.move(moment, seq, at, EARN, lot_no=lot_no, amount=amount)
             settle(book, moment, seq, lot_no, amount)

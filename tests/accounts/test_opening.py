@@ -36,6 +36,7 @@ def test_a_customer_opens_their_own_account(world: World) -> None:
             "lifetime_reduction_mg": 0,
             "as_of": "2026-06-15T04:00:00+00:00",
         },
+        "under_review": None,
         "caveat": CAVEAT._asdict(),
     }
     assert rows("SELECT kind, account_seq FROM decision") == [(1, 1)]

@@ -180,6 +180,30 @@ CALLS: dict[str, Call] = {
     ),
     "restatements.list_restatements": Call(Role.AUDITOR, names=False),
     "restatements.get_restatement": Call(Role.AUDITOR),
+    "reviews.open_review": Call(
+        Role.RISK, {"event_id": "{event_id}", "reason_code": "other", "text": "asked for"}, headers=_KEY
+    ),
+    "reviews.list_reviews": Call(Role.RISK, query=_CASE, names=False),
+    "reviews.get_review": Call(Role.AUDITOR, query=_CASE, before=("reviews.open_review",)),
+    "reviews.propose_end": Call(
+        Role.RISK,
+        {"outcome": "released", "text": "asked for"},
+        before=("reviews.open_review",),
+        person="somebody else",
+    ),
+    "reviews.return_proposal": Call(
+        Role.RISK,
+        {"proposal_no": 1, "text": "asked for"},
+        before=("reviews.propose_end",),
+        person="a third",
+    ),
+    "reviews.confirm_end": Call(
+        Role.RISK,
+        {"proposal_no": 1},
+        headers={"Idempotency-Key": "walks-of-all-routes-ends"},
+        before=("reviews.propose_end",),
+        person="a third",
+    ),
     "feeds.post_file": Call(Role.CORE_BANKING, uploads=True),
     "feeds.get_job": Call(Role.CORE_BANKING),
     "feeds.get_refused": Call(Role.CORE_BANKING),

@@ -200,6 +200,8 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         assert event is not None
         assert event.get("items", [{}])[0].get("disposition") == "credited", event
         made.ids["event_id"] = made.ids["award_id"] = event["items"][0]["event_id"]
+        event_seq = int(made.ids["event_id"].rsplit("_", 1)[1])
+        made.ids["review_id"] = f"rev_{owner}_{event_seq + 2}"  # After the event's one entry.
         made.ids["event_source_id"] = event["items"][0]["id"]
         change = made.send_rightly("changes.create_change")
         assert change.json is not None

@@ -18,6 +18,7 @@ from carbonpoints.core.roles import Role
 from carbonpoints.rules.services import seed_programme
 from tests.behaviours.api import Api
 from tests.behaviours.appealing import People
+from tests.behaviours.reviewing import Officers
 from tests.behaviours.world import NOW, World, shipped
 
 
@@ -95,3 +96,8 @@ def sender(by: As) -> Api:
 @pytest.fixture
 def people(sender: Api, customer: Api, maker: Api, checker: Api) -> People:
     return People(sender, customer, maker, checker)
+
+
+@pytest.fixture
+def officers(by: As) -> Officers:
+    return Officers(*(by(Role.RISK, name) for name in ("opener", "maker", "checker")))

@@ -182,10 +182,8 @@ class TestCapsAndActs:
         assert [row[1] for row in used(session, world.accounts["C1"])] == [5]
 
     def test_a_counter_forgets_the_payee(self, world: World, session: Session) -> None:
-        for number in range(2):
-            pay(world, f"E-{number}", data={"payee_hash": "p"})
+        pay(world, "E-1", data={"payee_hash": "p"})
         assert pay(world, "E-2", data={"payee_hash": "p"}).reason == "payee_limit"
-        world.take_back("E-0")
         world.take_back("E-1")
         assert used(session, world.accounts["C1"]) == [
             ("non_cash_payment", 0, 0, 0, {"same_payee_today": {}})

@@ -94,12 +94,12 @@ def test_used_caps_and_counters_are_those_that_were_given(maker: Api) -> None:
     full = simulate(maker, used=[{"window": "day", "awards": 6}])
     assert (full["disposition"], full["amount_millicredits"], full["expires_on"]) == ("capped", 0, None)
     paid = {"behaviour": "non_cash_payment", "attributes": payment("T-1")}
-    assert simulate(maker, **paid, counters={"same_payee_today": 1})["disposition"] == "credited"
-    refused = simulate(maker, **paid, counters={"same_payee_today": 2})
+    assert simulate(maker, **paid, counters={"same_payee_today": 0})["disposition"] == "credited"
+    refused = simulate(maker, **paid, counters={"same_payee_today": 1})
     assert (refused["disposition"], refused["reason"]) == ("ineligible", "payee_limit")
     last = refused["conditions"][-1]
-    assert (last["holds"], last["values"]) == (False, {"same_payee_today": "2"})
-    assert refused["sentence"]["zh"].endswith("今日向该收款方的支付已计两次。")
+    assert (last["holds"], last["values"]) == (False, {"same_payee_today": "1"})
+    assert refused["sentence"]["zh"].endswith("今日向该收款方的支付已计一次。")
 
 
 def test_a_draft_is_judged_with_everything_else_that_is_in_force(maker: Api) -> None:

@@ -55,7 +55,7 @@ def test_sixteen_workers_post_every_difference_once(committed: Flask, world: Wor
     with clock_at(POSTED_AT):
         at_once(committed, [keep_posting] * 16)
     with committed.app_context():
-        assert count("SELECT count(*) FROM decision WHERE kind = 16") == 12
+        assert count("SELECT count(*) FROM decision WHERE kind = 17") == 12
         assert balances() == {1: 12 * NEW_MG, 5: 12 * NEW_MG}
         assert count("SELECT (posted ->> 'awards')::int FROM restatement_run") == 12
         prove()
@@ -100,7 +100,7 @@ def test_a_worker_that_dies_leaves_nothing_half_done(
             patched.setattr(posting, dies_at, die)
             with pytest.raises(SystemExit):
                 keep_posting()
-        assert count("SELECT count(*) FROM decision WHERE kind = 16") == 0
+        assert count("SELECT count(*) FROM decision WHERE kind = 17") == 0
         assert balances() == {1: 12 * OLD_MG, 5: 12 * OLD_MG}
         keep_posting()
         assert balances() == {1: 12 * NEW_MG, 5: 12 * NEW_MG}

@@ -59,11 +59,11 @@ def feed_programme() -> Callable[[], FedProgramme]:
         import_profiles(
             programme_id=programme_id,
             profiles=[
-                plain(tables={}, data={**plain().data, "payee_hash": '"nobody"'}),
+                plain(tables={}, data={**plain().data, "payee_hash": "reference"}),
                 plain(code="tabled"),
                 plain(code="elsewhere", source="urn:zhangye:mobile-banking", tables={}, data=CALM),
                 plain(
-                    code="strict", on_bad="file", tables={}, data={**plain().data, "payee_hash": '"nobody"'}
+                    code="strict", on_bad="file", tables={}, data={**plain().data, "payee_hash": "reference"}
                 ),
                 plain(code="calm", tables={}, data=CALM),
                 profile("sample_bank_day"),

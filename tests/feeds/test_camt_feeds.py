@@ -109,7 +109,7 @@ def test_every_transaction_ends_in_exactly_one_row(programme: FedProgramme) -> N
     )
     progress = load(programme, content)
     assert progress.dispositions == {
-        "credited": 3, "ineligible:not_tax_or_fine": 2, "ineligible:everyday_channel": 2, "refused": 4,
+        "credited": 2, "ineligible:payee_limit": 1, "ineligible:not_tax_or_fine": 2, "ineligible:everyday_channel": 2, "refused": 4,
         "filtered": 1, "unknown_account": 1,
     }  # fmt: skip
     assert progress.line_count == sum(progress.dispositions.values()) == 13
@@ -228,13 +228,14 @@ def test_the_command_loads_the_shipped_statements(
         arguments = ["feed", "load", CODE, str(file), "--inline", "--business-date", "2026-06-02"]
         loaded = committed.test_cli_runner().invoke(args=arguments)
     assert loaded.exit_code == 0, loaded.output
-    assert loaded.output.splitlines()[-8:] == [
+    assert loaded.output.splitlines()[-9:] == [
         f"{CODE} statements.xml: done",
-        "          18  credited",
+        "          16  credited",
         "           6  unknown_account",
         "           3  refused",
         "           2  filtered",
         "           2  ineligible:everyday_channel",
         "           2  ineligible:not_tax_or_fine",
+        "           2  ineligible:payee_limit",
         "          33  in all",
     ]

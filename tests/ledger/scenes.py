@@ -112,7 +112,7 @@ def where_is(book: Book, award_seq: int) -> Award:
         award_seq,
         book.entries,
         Causes(
-            {s: t["award_seqs"] for s, (kind, t) in traces.items() if kind == DecisionKind.MATURITY},
+            {s: t["award_seqs"] for s, (_, t) in traces.items() if t and "award_seqs" in t},
             {s: t["award_seq"] for s, (kind, t) in traces.items() if kind == DecisionKind.REVERSAL},
         ),
     )

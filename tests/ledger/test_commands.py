@@ -32,7 +32,7 @@ def test_clean_books_end_with_zero(committed: Flask, account_id: int) -> None:
     lines = output.splitlines()
     assert code == 0
     assert lines[0].split() == ["proof", "what", "it", "says", "rows", "differences"]
-    assert len(lines) == 17
+    assert len(lines) == 19
     assert {line.split()[-1] for line in lines[1:]} == {"0"}
     assert re.search(r"^balances +every balance is the sum of its entries +2 +0$", output, re.MULTILINE)
 

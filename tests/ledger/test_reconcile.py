@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from carbonpoints.core.db import raw_connection
 from carbonpoints.ledger import flows, loading, posting
 from carbonpoints.ledger.book import Book
-from carbonpoints.ledger.proofs import PARAMETERS, PROOFS, SIDES, Proof
+from carbonpoints.ledger.proof import PARAMETERS, SIDES, Proof
+from carbonpoints.ledger.proofs import PROOFS
 from carbonpoints.ledger.reconcile import DIFFERENCES, SAMPLES, Finding, check
 from carbonpoints.ledger.seal import seal
 from carbonpoints.ledger.transfers import everything, transfer_in, transfer_out

@@ -184,7 +184,7 @@ def test_of_two_pending_awards_the_one_of_the_parcel_is_sent() -> None:
             parcels=[replace(parcel, matures_on=DECEMBER)],
         )
     transfer_out(book, moment_on(DAY), transfer_id=TRANSFER, counterpart_account_id=2, parcels=[parcel])
-    assert wanted not in book.pending
+    assert book.pending_of(wanted) == []
     assert len(book.pending) == 1
 
 

@@ -41,10 +41,22 @@ class PlainHold:
 
 
 @dataclass
+class PlainWaiting:
+    lot: PlainLot
+    amount: int
+    matures: date
+    review: int = 0
+    """The review of its event that it waits for, or 0."""
+
+
+@dataclass
 class PlainAccount:
     today: date
     lots: list[PlainLot] = field(default_factory=list)
-    pending: dict[int, tuple[PlainLot, int, date]] = field(default_factory=dict)
+    pending: dict[tuple[int, date], PlainWaiting] = field(default_factory=dict)
+    """By award and its lot's expiry."""
+    under: int = 0
+    """The review of the account that is open, or 0."""
     holds: dict[int, PlainHold] = field(default_factory=dict)
     captures: dict[int, list[tuple[PlainLot, int]]] = field(default_factory=dict)
     due: int = 0
@@ -74,7 +86,7 @@ class PlainAccount:
 
     @property
     def awaiting(self) -> int:
-        return sum(amount for _, amount, _ in self.pending.values())
+        return sum(each.amount for each in self.pending.values())
 
     def expiring(self, days: int) -> int:
         last = self.today + timedelta(days=days)
@@ -90,23 +102,63 @@ class PlainAccount:
         lot = self.lot(expires)
         self.reduction += reduction
         self.reductions[label] = reduction
-        if matures is not None and matures > self.today:
-            self.pending[label] = (lot, amount, matures)
+        if self.under or (matures is not None and matures > self.today):
+            self.pending[label, expires] = PlainWaiting(lot, amount, matures or self.today)
             return
         lot.standing[label, label] = amount
         self._settle(lot, amount)
 
     def mature(self) -> None:
-        ready = sorted(
-            (matures, label) for label, (_, _, matures) in self.pending.items() if matures <= self.today
-        )
         fresh = []
-        for _, label in ready:
-            lot, amount, _ = self.pending.pop(label)
-            lot.standing[label, label] = amount
-            fresh.append((lot, amount))
+        for label, expires in self.ready() if not self.under else ():
+            waiting = self.pending.pop((label, expires))
+            standing = waiting.lot.standing
+            standing[label, label] = standing.get((label, label), 0) + waiting.amount
+            fresh.append((waiting.lot, waiting.amount))
         for lot, amount in fresh:
             self._settle(lot, amount)
+
+    def ready(self) -> list[tuple[int, date]]:
+        """What waits for no review and has had its day, in the order of days, awards and lots."""
+        due = [key for key, each in self.pending.items() if each.matures <= self.today and not each.review]
+        return sorted(
+            due, key=lambda key: (self.pending[key].matures, key[0], self.lots.index(self.pending[key].lot))
+        )
+
+    def review(self, label: int, award: int) -> None:
+        """Let what is available of an award wait, in lots that can still be used; and what of it waits already."""
+        for lot in self.usable():
+            first_available = lot.left + lot.held + lot.ended
+            taken = [token for token in self.tokens(lot)[first_available:] if token[1] == award]
+            for token in taken:
+                lot.standing[token] -= 1
+            if taken:
+                waiting = self.pending.setdefault((award, lot.expires), PlainWaiting(lot, 0, self.today))
+                waiting.amount += len(taken)
+        for (label_of, _), waiting in self.pending.items():
+            if label_of == award:
+                waiting.review = label
+
+    def end_review(self, review: int, grace_days: int, label: int) -> None:
+        self.under = 0 if self.under == review else self.under
+        for waiting in self.pending.values():
+            if waiting.review == review:
+                waiting.review = 0
+        if self.under:
+            return
+        for place, key in enumerate(self.ready() if grace_days else ()):
+            waiting = self.pending[key]
+            if waiting.lot.expires >= self.today:
+                continue
+            del self.pending[key]
+            award, paid = key[0], min(waiting.amount, self.due)
+            waiting.lot.standing[award, award] = waiting.lot.standing.get((award, award), 0) + paid
+            self._settle(waiting.lot, paid)
+            if waiting.amount > paid:
+                grace = self.lot(self.today + timedelta(days=grace_days))
+                grace.standing[label + place, award] = waiting.amount - paid
+        self.mature()
+        self.expire()
 
     def hold(self, label: int, amount: int) -> bool:
         if amount > self.available:
@@ -184,7 +236,7 @@ class PlainAccount:
 
     def reverse(self, award: int, limit: int) -> None:
         owed = 0
-        self.pending.pop(award, None)
+        self.pending = {key: each for key, each in self.pending.items() if key[0] != award}
         for lot in self.lots:
             tokens = self.tokens(lot)
             first_gone = lot.left + lot.held

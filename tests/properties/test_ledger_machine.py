@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -20,20 +20,15 @@ from hypothesis.stateful import (
 )
 from sqlalchemy.orm import Session
 
-from carbonpoints.core.clock import Calendar
-from carbonpoints.ledger import flows, loading, posting, transfers
-from carbonpoints.ledger.book import Book, Capture, Moment, Parcel
-from carbonpoints.ledger.chart import DecisionKind, Flow, Kind, Unit
+from carbonpoints.ledger import flows, posting, reviewing, transfers
+from carbonpoints.ledger.book import Book, Moment, Parcel
+from carbonpoints.ledger.chart import DecisionKind, Kind, Unit
 from carbonpoints.ledger.errors import HoldExceeded, HoldNotFound, InsufficientCredits
-from carbonpoints.ledger.lots import Award, Causes, trace_award
-from carbonpoints.ledger.queries import balances_of, read_balances
-from carbonpoints.ledger.reconcile import check
-from carbonpoints.ledger.seal import seal
 from tests.ledger.scenes import make_programme
+from tests.properties.ledger_benches import CALENDAR, InDatabase, InMemory
 from tests.properties.ledger_model import PlainAccount
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-CALENDAR = Calendar("UTC")
 AMOUNTS = st.integers(1, 12)
 GRACES = st.sampled_from([0, 0, 5])
 SPENDINGS = st.integers(1, 40)
@@ -41,98 +36,6 @@ SHARES = st.none() | SPENDINGS
 """Of what there is: all of it, or this many millicredits modulo the whole."""
 MOSTLY_FIRST = st.sampled_from([0, 0, 0, 0, 1])
 LIMITS = st.sampled_from([0, 8, 1_000_000, 1_000_000])
-
-
-class InMemory:
-    """Books that are never written: everything new stays in them."""
-
-    def __init__(self, instant: datetime) -> None:
-        self.books = [
-            Book(
-                account_id=number,
-                programme_id=1,
-                holder_kind="person",
-                status="open",
-                last_seq=0,
-                last_booked_at=instant,
-                opened_at=instant,
-            )
-            for number in (1, 2)
-        ]
-
-    @contextmanager
-    def working(self, number: int):
-        yield self.books[number]
-
-    def award(self, book: Book, award_seq: int) -> Award:
-        matured, was_reversed = {}, {}
-        for decision in book.decisions:
-            if decision[11] == DecisionKind.MATURITY:
-                matured[decision[1]] = decision[16]["award_seqs"]
-            elif decision[11] == DecisionKind.REVERSAL:
-                was_reversed[decision[1]] = decision[16]["award_seq"]
-        return trace_award(award_seq, book.entries, Causes(matured, was_reversed))
-
-    def capture(self, book: Book, capture_seq: int) -> Capture:
-        refunds = {
-            decision[1]
-            for decision in book.decisions
-            if decision[11] == DecisionKind.REFUND and decision[16]["capture_seq"] == capture_seq
-        }
-        parts: dict[int, int] = {}
-        for entry in book.entries:
-            if entry[9] == Flow.CAPTURE and entry[5] == capture_seq:
-                parts[entry[7]] = entry[4]
-            elif entry[9] == Flow.REFUND and entry[5] in refunds:
-                parts[entry[7]] -= entry[4]
-        return Capture(capture_seq, tuple((lot, amount) for lot, amount in parts.items() if amount))
-
-    def balances(self, number: int, instant: datetime) -> Any:
-        return balances_of(self.books[number], CALENDAR.business_date(instant))
-
-    def finish(self) -> None:
-        for book in self.books:
-            seqs = sorted(row[1] for row in book.decisions + book.entries)
-            assert seqs == list(range(1, book.last_seq + 1))
-
-
-class InDatabase:
-    """Each step opens the account, posts, and writes it; at the end the books prove themselves."""
-
-    def __init__(self, session: Session, programme_id: int, instant: datetime) -> None:
-        self.session = session
-        moment = Moment.at(instant, CALENDAR)
-        opened = posting.open_accounts(
-            session, programme_id=programme_id, holder_kind="person", moment=moment, count=2
-        )
-        posting.write_books(session, opened)
-        self.ids = [book.account_id for book in opened]
-        self.past: list[tuple[int, datetime, Any]] = []
-
-    @contextmanager
-    def working(self, number: int):
-        book = posting.open_books(self.session, [self.ids[number]])[self.ids[number]]
-        loading.load_open_items(self.session, [book])
-        yield book
-        posting.write_books(self.session, [book])
-
-    def award(self, book: Book, award_seq: int) -> Award:
-        return loading.read_award(self.session, book, award_seq)
-
-    def capture(self, book: Book, capture_seq: int) -> Capture:
-        return loading.read_capture(self.session, book, capture_seq)
-
-    def balances(self, number: int, instant: datetime) -> Any:
-        now = read_balances(self.session, self.ids[number], CALENDAR, instant)
-        self.past.append((self.ids[number], instant, now))
-        return now
-
-    def finish(self) -> None:
-        for account_id, instant, then in self.past:
-            assert read_balances(self.session, account_id, CALENDAR, instant) == then
-        assert [finding for finding in check(self.session) if finding.differences] == []
-        seal(self.session)
-        assert [finding for finding in check(self.session) if finding.differences] == []
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -144,6 +47,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.bench = self.make_bench()
         self.plain = [PlainAccount(START.date()), PlainAccount(START.date())]
         self.awards: list[list[int]] = [[], []]
+        self.reviews: dict[int, int | None] = {}
+        """Open reviews of the first account, each with its award, or None where it is the account's."""
 
     def make_bench(self) -> InMemory | InDatabase:
         return InMemory(START)
@@ -256,7 +161,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.plain[0].available)
     @rule(share=SHARES, days=st.sampled_from([27, 31, 62]), grace_days=st.sampled_from([5, 40]))
     def lapse(self, share: int | None, days: int, grace_days: int) -> None:
-        """Hold credits until some of them are past their expiry and come back into a grace."""
+        """Hold credits until some are past their expiry and come back into a grace."""
         available = self.plain[0].available
         self.hold(0, available if share is None else 1 + share % available)
         self.pass_time(days)
@@ -293,6 +198,50 @@ class LedgerMachine(RuleBasedStateMachine):
             flows.reverse(book, self.moment, award=award, clawback_limit_millicredits=limit)
         self.plain[number].reverse(award_seq, limit)
         self.awards[number].remove(award_seq)
+
+    @precondition(lambda self: bool(set(self.awards[0]) - set(self.reviews.values())))
+    @rule(index=st.integers(0, 9))
+    def review(self, index: int) -> None:
+        award_seq = self._pick(set(self.awards[0]) - set(self.reviews.values()), index)
+        with self.working(0) as book:
+            award = self.bench.award(book, award_seq)
+            seq = reviewing.review_event(book, self.moment, event_seq=award_seq, awards=[award])
+        self.plain[0].review(seq, award_seq)
+        self.reviews[seq] = award_seq
+
+    @precondition(lambda self: not self.plain[0].under)
+    @rule()
+    def review_account(self) -> None:
+        with self.working(0) as book:
+            self.plain[0].under = reviewing.review_account(book, self.moment)
+        self.reviews[self.plain[0].under] = None
+
+    @precondition(lambda self: self.reviews)
+    @rule(
+        index=st.integers(0, 9),
+        grace_days=GRACES,
+        outcome=st.sampled_from(["released", "forfeited"]),
+        limit=LIMITS,
+    )
+    def end_review(self, index: int, grace_days: int, outcome: str, limit: int) -> None:
+        review_seq = self._pick(self.reviews, index)
+        under = self.reviews.pop(review_seq)
+        held = [seq for seq in self.awards[0] if seq == under or (under is None and seq > review_seq)]
+        for award_seq in held if outcome == "forfeited" else ():
+            if under is None and award_seq in self.reviews.values():
+                continue
+            with self.working(0) as book:
+                award = self.bench.award(book, award_seq)
+                flows.reverse(
+                    book, self.moment, award=award, clawback_limit_millicredits=limit, is_forfeited=True
+                )
+            self.plain[0].reverse(award_seq, limit)
+            self.awards[0].remove(award_seq)
+        with self.working(0) as book:
+            seq = reviewing.end_review(
+                book, self.moment, review_seq=review_seq, grace_days=grace_days, trace={}
+            )
+        self.plain[0].end_review(review_seq, grace_days, seq)
 
     @rule(sender=MOSTLY_FIRST, amount=AMOUNTS)
     def transfer(self, sender: int, amount: int) -> None:

@@ -115,7 +115,7 @@ def standing(session: Session, account_id: int) -> list[tuple[int, int]]:
         text(
             "SELECT coalesce(r.trace -> 'after', jsonb_build_array(e.reduction_mg, e.amount_millicredits)) "
             "FROM decision e LEFT JOIN LATERAL (SELECT trace FROM decision r WHERE r.account_id = e.account_id "
-            "AND r.kind = 16 AND (r.trace -> 'event_seq')::bigint = e.account_seq ORDER BY account_seq DESC LIMIT 1"
+            "AND r.kind = 17 AND (r.trace -> 'event_seq')::bigint = e.account_seq ORDER BY account_seq DESC LIMIT 1"
             ") AS r ON true WHERE e.kind = 2 AND e.account_id = :id ORDER BY e.account_seq"
         ),
         {"id": account_id},

@@ -51,6 +51,7 @@ def test_a_difference_is_shown_with_both_outcomes(world: World, session: Session
 def test_a_counter_that_showed_something_else_is_a_difference(world: World, session: Session) -> None:
     world.one("non_cash_payment", payment("one", payee_hash="same"))
     second = world.one("non_cash_payment", payment("two", payee_hash="same"))
+    assert second.reason == "payee_limit"
     assert reexecute(account_id=second.account_id, account_seq=second.account_seq).result is Result.SAME
     tamper(
         session,
@@ -59,7 +60,7 @@ def test_a_counter_that_showed_something_else_is_a_difference(world: World, sess
     found = reexecute(account_id=second.account_id, account_seq=second.account_seq)
     assert found.result is Result.DIFFERS
     assert found.replayed is not None
-    assert found.replayed["trace"] == {"counters": {"same_payee_today": "1"}}
+    assert found.replayed["trace"] == {"reason": "payee_limit", "counters": {"same_payee_today": "1"}}
 
 
 def test_erased_evidence_says_so(world: World) -> None:

@@ -39,7 +39,7 @@ from tests.restating.scenes import (
 
 RESTATED = text("""
 SELECT account_seq, occurred_at, local_date, reduction_mg, amount_millicredits, pin_id, trace FROM decision
-WHERE kind = 16 ORDER BY account_id, account_seq
+WHERE kind = 17 ORDER BY account_id, account_seq
 """)
 
 
@@ -285,7 +285,7 @@ def test_what_is_on_its_way_between_two_accounts_is_waited_for(world: World, ses
     approve(world, factor("20"), restatement())
     with pytest.raises(Busy):
         post()
-    assert session.scalar(text("SELECT count(*) FROM decision WHERE kind = 16")) == 0
+    assert session.scalar(text("SELECT count(*) FROM decision WHERE kind = 17")) == 0
     session.rollback()
     for bucket in waiting_buckets():
         deliver_bucket(bucket, owner="test")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.identities import surviving_accounts
+from carbonpoints.accounts.under_review import open_event_reviews
 from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.deciding import expiry_of
 from carbonpoints.behaviours.replay.accounts import Facts, PastEvent, Replayed, assess, recorded_mg, replay
@@ -19,6 +20,7 @@ from carbonpoints.behaviours.replay.restatement import Standing
 from carbonpoints.core.db import settings
 from carbonpoints.core.errors import Busy
 from carbonpoints.core.programmes import ProgrammeSettings
+from carbonpoints.ledger.decisions import find_decisions
 from carbonpoints.ledger.flows import Book, Moment
 from carbonpoints.ledger.loading import load_pending
 from carbonpoints.ledger.posting import open_books, write_books
@@ -82,7 +84,7 @@ def post_differences(
             outcome.amount_millicredits,
         ):
             found.setdefault(event.account_id, []).append(replayed)
-    usage = _load_usage(session, approved, found)
+    usage, reviews = _load_usage(session, approved, found), _reviews(session, found)
     for account_id, differences in found.items():
         book, survivor = books[account_id], books[survivors[account_id]]
         used = usage.setdefault(account_id, UsageBook(secret=settings().identity_key))
@@ -94,7 +96,14 @@ def post_differences(
             for side, count in ((before, give_back), (after, count_award)):
                 if side.compiled is not None and side.counted is not None:
                     count(side.compiled, side.values(), used, replayed.event.local_date, side.counted)
-            _post(approved, (book, survivor), at, replayed, _trace(approved, replayed, after))
+            _post(
+                approved,
+                (book, survivor),
+                at,
+                replayed,
+                trace=_trace(approved, replayed, after),
+                review_seq=reviews.get((account_id, replayed.event.account_seq), 0),
+            )
             _add(posted, replayed)
     posted.update(standing.left())
     write_books(session, [book for book in books.values() if book.decisions])
@@ -125,6 +134,13 @@ def _rerun(session: Session, approved: Approved, extent: Extent, facts: Facts) -
     )
 
 
+def _reviews(session: Session, account_ids: Collection[int]) -> dict[tuple[int, int], int]:
+    """Return the open reviews of events, by account and number of the event: what is added waits for them too."""
+    reviews = open_event_reviews(session, account_ids)
+    decisions = find_decisions(session, list(reviews)) if reviews else {}
+    return {(each.account_id, each.account_seq): reviews[key] for key, each in decisions.items()}
+
+
 def _load_usage(
     session: Session, approved: Approved, found: Mapping[int, Sequence[Replayed]]
 ) -> dict[int, UsageBook]:
@@ -151,12 +167,18 @@ def _add(posted: Posted, replayed: Replayed) -> None:
 
 
 def _post(
-    approved: Approved, books: tuple[Book, Book], moment: Moment, replayed: Replayed, trace: Mapping[str, Any]
+    approved: Approved,
+    books: tuple[Book, Book],
+    moment: Moment,
+    replayed: Replayed,
+    *,
+    trace: Mapping[str, Any],
+    review_seq: int,
 ) -> None:
     """Post one difference to the account of the event, or to the one that has today what that earned."""
     event, _, pinned, outcome = replayed
     book, survivor = books
-    waiting = book.pending.get(event.account_seq)
+    waiting = [each.matures_on for each in book.pending_of(event.account_seq)]
     rule = pinned.rule
     difference = Difference(
         occurred_at=event.occurred_at,
@@ -165,7 +187,8 @@ def _post(
         reduction_mg=outcome.reduction_mg - event.reduction_mg,
         # From today, so that nobody is paid what has expired.
         expires_on=expiry_of(rule, moment.business_date) if rule is not None else moment.business_date,
-        matures_on=waiting.matures_on if waiting is not None else None,
+        matures_on=max(waiting, default=None),
+        review_seq=review_seq,
     )
     pin_id = approved.pins[pinned.pin_hash]
     if survivor is book:
