@@ -13,6 +13,8 @@ from carbonpoints.accounts.routes import ACCOUNTS
 from carbonpoints.approvals.kinds import init_kinds
 from carbonpoints.approvals.routes import CHANGES
 from carbonpoints.behaviours.appeal_routes import APPEALS
+from carbonpoints.behaviours.exchange.agreements import AGREEMENT_KINDS
+from carbonpoints.behaviours.exchange.routes import EXCHANGE
 from carbonpoints.behaviours.feed_changes import FEED_KINDS
 from carbonpoints.behaviours.feed_routes import FEEDS
 from carbonpoints.behaviours.replay.routes import REPLAYS
@@ -63,6 +65,7 @@ def registrations(settings: Settings) -> Iterator[Registration]:
     yield REVIEWS
     yield REPLAYS
     yield RESTATEMENTS
+    yield EXCHANGE
     yield HEALTH
     yield DESCRIPTION
     if not settings.is_production:
@@ -78,7 +81,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_problems(app)
     init_database(app, settings)
     init_broker(app, settings)
-    init_kinds(app, [CATALOGUE_KINDS, FEED_KINDS, RESTATEMENT_KINDS])
+    init_kinds(app, [CATALOGUE_KINDS, FEED_KINDS, AGREEMENT_KINDS, RESTATEMENT_KINDS])
     flask_migrate.Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=False)
     configure_openapi(app, VERSION)
     api = init_http(app, settings)

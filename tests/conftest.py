@@ -11,6 +11,7 @@ REDIS_URL name. The migrations run once, into a template; a database for tests i
 from __future__ import annotations
 
 import contextvars
+import json
 import os
 import tempfile
 import uuid
@@ -38,6 +39,12 @@ from carbonpoints.embedded import running_servers
 
 # What a test commits is the release of a savepoint inside the fixture's transaction.
 db.session.session_factory.configure(join_transaction_mode="create_savepoint")
+
+
+EXCHANGE_KEYS = {
+    "shenzhen-1": "secret of the tests and Shenzhen, 32 bytes or more",
+    "lanzhou-1": "secret of the tests and Lanzhou, 32 bytes or more",
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ def test_environment(addresses: Addresses, database: str, spool_dir: Path) -> di
         "CARBONPOINTS_IDENTITY_KEY": "identity key of the tests, 32 bytes or more",
         "CARBONPOINTS_JWT_HS256_SECRET": "token secret of the tests, 32 bytes or more",
         "CARBONPOINTS_SPOOL_DIR": str(spool_dir),
+        "CARBONPOINTS_EXCHANGE_KEYS": json.dumps(EXCHANGE_KEYS),
     }
 
 

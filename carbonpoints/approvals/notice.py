@@ -83,7 +83,13 @@ _REDUCTION = _terms(when_lower="value")
 """A factor that is itself a reduction: only a lower figure is worse. Of any other nobody knows without the rules."""
 
 TECHNICAL = frozenset(
-    {VersionKind.FEED_PROFILE, VersionKind.BUDGET, VersionKind.RESTATEMENT, VersionKind.PROPOSAL}
+    {
+        VersionKind.FEED_PROFILE,
+        VersionKind.BUDGET,
+        VersionKind.RESTATEMENT,
+        VersionKind.AGREEMENT,
+        VersionKind.PROPOSAL,
+    }
 )
 """Kinds that promise nothing to customers."""
 

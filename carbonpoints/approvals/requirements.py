@@ -48,6 +48,7 @@ NEEDED: Mapping[str, frozenset[EvidenceKind]] = {
     "behaviour": _CHECKED,
     "programme": _CHECKED,
     "feed_profile": _CHECKED | {EvidenceKind.TRIAL_LOAD},
+    "agreement": _CHECKED,
     "budget": _CHECKED | {EvidenceKind.BURN_FORECAST},
     "restatement": _CHECKED | {EvidenceKind.RESTATEMENT},
     "reward": frozenset({EvidenceKind.PRICE_AND_STOCK_FORECAST}),

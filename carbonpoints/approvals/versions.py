@@ -36,6 +36,7 @@ class VersionKind(StrEnum):
     BUDGET = "budget"
     RESTATEMENT = "restatement"
     FEED_PROFILE = "feed_profile"
+    AGREEMENT = "agreement"
     PROPOSAL = "proposal"
 
 

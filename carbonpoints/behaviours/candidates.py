@@ -10,12 +10,14 @@ from typing import NamedTuple
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.staged import StagedEvent
 from carbonpoints.core.programmes import ProgrammeSettings
+from carbonpoints.rules.agreements import AgreementDefinition
 from carbonpoints.rules.catalogue import PinnedRule
 from carbonpoints.rules.definitions import BudgetDefinition
 from carbonpoints.rules.engine import Assessment, CompiledRule
 from carbonpoints.rules.timelines import Held
 
 Budgets = Sequence[Held[BudgetDefinition]]
+Agreements = Sequence[Held[AgreementDefinition]]
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,24 @@ class Delivery:
     key_version: int
     budgets: Budgets = ()
     """The programme's; left out where nothing is decided."""
+    agreements: Agreements = ()
+    """With other programmes, of all times; left out where nothing is decided."""
 
 
 class Claim(NamedTuple):
     """The act an event claims: its fingerprint without the person, and the interval it covers, if any."""
 
     fingerprint: bytes
+    start: datetime | None
+    end: datetime | None
+
+
+class KeyedAct(NamedTuple):
+    """A claimed act as one agreement writes it in one period, given by its first day."""
+
+    fingerprint: bytes
+    agreement: AgreementDefinition
+    period: date
     start: datetime | None
     end: datetime | None
 
@@ -71,6 +85,8 @@ class Candidate:
     """Whether this delivery was the first to claim the event's identity."""
     claimed_by: int = 0
     """The other account that holds the event's identity, or 0: it answers for the event."""
+    keyed: tuple[KeyedAct, ...] = ()
+    """The claim under the agreements that its customer consents to."""
     is_claimed_elsewhere: bool = False
     is_outdone: bool = False
     """Whether a higher revision of the same event goes on to be decided in the same delivery."""

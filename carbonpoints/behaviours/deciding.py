@@ -21,12 +21,14 @@ from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.acts import release_acts
 from carbonpoints.behaviours.candidates import Candidate, Delivery
 from carbonpoints.behaviours.dispositions import Disposition, disposition_of
+from carbonpoints.behaviours.exchange.marking import find_marks
 from carbonpoints.behaviours.identities import remember_undecided
 from carbonpoints.behaviours.intake import is_covered
-from carbonpoints.behaviours.originals import read_originals
+from carbonpoints.behaviours.originals import credited_before, read_originals
 from carbonpoints.behaviours.payloads import write_payloads
 from carbonpoints.behaviours.reversing import ClaimChanges, reversals_of, write_claims
 from carbonpoints.behaviours.review_ends import end_reversed
+from carbonpoints.behaviours.sentences import OTHER_PROGRAMME
 from carbonpoints.behaviours.taking_back import return_usage
 from carbonpoints.behaviours.undoing import answer_known, decide_reversal, take_back_corrected
 from carbonpoints.behaviours.work import Receipt, Work, unchanged
@@ -39,6 +41,7 @@ from carbonpoints.ledger.flows import OPEN, Book, Moment, earn, quantify
 from carbonpoints.ledger.posting import lock_books, open_books, read_books, write_books
 from carbonpoints.ledger.queries import KnownEvent, find_events
 from carbonpoints.ledger.slices import Amount
+from carbonpoints.rules.agreements import AgreementDefinition
 from carbonpoints.rules.budgets import Purse, terms_on
 from carbonpoints.rules.definitions import RuleDefinition
 from carbonpoints.rules.engine import Outcome
@@ -143,11 +146,12 @@ def _decide_all(
         session, [(c.claimed_by or c.account_id, c.event_hash) for c in placed if not c.is_new]
     )
     originals = read_originals(session, delivery, books, placed, known)
+    consents = consents_in_force(session, account_ids)
     work = Work(
         delivery=delivery,
         moment=moment,
         books=books,
-        consents=consents_in_force(session, account_ids),
+        consents=consents,
         known=known,
         usage=usage_store.load(session, [*placed, *(each.candidate for each in originals.values())]),
         purse=Purse(terms_on(delivery.budgets, delivery.programme, moment.business_date), left),
@@ -155,6 +159,7 @@ def _decide_all(
         payloads=[],
         withdrawn=[],
         originals=originals,
+        marked=find_marks(session, delivery, placed, consents, credited_before(originals)),
         reversed=reversals_of(session, [candidate.event_hash for candidate in placed]),
         claims={},
         taken_back={},
@@ -248,6 +253,9 @@ def _judge(work: Work, candidate: Candidate, book: Book) -> tuple[Disposition, O
     refused = _refusal(work, candidate, book)
     if refused is not None:
         return refused, NOTHING
+    elsewhere = work.marked.get(candidate.event_hash)
+    if elsewhere is not None:
+        return Disposition.CLAIMED_ELSEWHERE, _claimed_by(elsewhere)
     if candidate.compiled is None or candidate.assessment is None or candidate.local_date is None:
         problem = (candidate.pinned.problem if candidate.pinned else None) or "no_rule_in_force"
         return Disposition.INELIGIBLE, Outcome(problem, 0, 0, None, {"reason": problem})
@@ -285,6 +293,17 @@ def _review_of(work: Work, candidate: Candidate) -> int:
     """Return the open review of a corrected event, or 0: it goes on over what the event earns now."""
     original = work.originals.get(candidate.event_hash)
     return original.review_seq if original is not None else 0
+
+
+def _claimed_by(agreement: AgreementDefinition) -> Outcome:
+    """Return nothing, with what the sentence says: which programme has credited the act."""
+    trace: dict[str, object] = {
+        "reason": OTHER_PROGRAMME,
+        "agreement": agreement.code,
+        "name_en": agreement.partner_name_en,
+        "name_zh": agreement.partner_name_zh,
+    }
+    return Outcome(OTHER_PROGRAMME, 0, 0, None, trace)
 
 
 def _earn(work: Work, candidate: Candidate, book: Book, seq: int, amount_millicredits: int) -> None:

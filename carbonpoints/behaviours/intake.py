@@ -15,6 +15,7 @@ from carbonpoints.accounts.access import consents_in_force, resolve_subjects
 from carbonpoints.behaviours.acts import claim_acts, widen_intervals
 from carbonpoints.behaviours.candidates import Candidate, Claim, Delivery
 from carbonpoints.behaviours.dispositions import Disposition
+from carbonpoints.behaviours.exchange.marking import note_acts
 from carbonpoints.behaviours.identities import (
     claim_events,
     recall,
@@ -147,6 +148,7 @@ def place(session: Session, delivery: Delivery, candidates: Sequence[Candidate])
     claiming = [c for c in _newest_of_each(going_on) if c.claim]
     claim_acts(session, claiming, delivery.key_version)
     widen_intervals(session, [c for c in claiming if c.event_hash in decided])
+    note_acts(session, delivery, claiming, consents)
     claim_reversals(session, [c for c in candidates if c.reverses and is_newer(c, decided)])
     remember_undecided(session, delivery, [c for c in candidates if c.undecided is not None])
 

@@ -95,7 +95,7 @@ def _credit_next_chunk(job: JobSource) -> bool:
             programme_id=job.programme_id,
             source_uri=job.source_uri,
             received_at=received_at,
-            budgets=catalogue.budgets,
+            catalogue=catalogue,
         )
         candidates = prepare(delivery, catalogue, events)
         place(session, delivery, candidates)

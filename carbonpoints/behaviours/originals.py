@@ -31,7 +31,7 @@ from carbonpoints.ledger.restating import Restatement
 from carbonpoints.rules.catalogue import PinnedRule, read_pins
 
 ADJUSTMENTS = """
-SELECT account_id, event_hash, adjustment_seq FROM appeal
+SELECT account_id, event_hash, adjustment_seq, amount_millicredits, reduction_mg FROM appeal
 JOIN unnest(%s::bigint[], %s::bytea[]) AS asked (account_id, event_hash) USING (account_id, event_hash)
 WHERE adjustment_seq IS NOT NULL
 """
@@ -121,7 +121,7 @@ def originals_of(
     if not decisions:
         return {}
     reviews = _reviews(session, list(decisions))
-    adjustments = _adjustments(session, list(decisions))
+    adjustments = {key: seq for key, (seq, *_) in adjustments_of(session, list(decisions)).items()}
     restated = find_restatements(
         session, [(each.account_id, each.account_seq) for each in decisions.values()]
     )
@@ -166,10 +166,22 @@ def originals_of(
     return originals
 
 
-def _adjustments(session: Session, keys: Sequence[EventKey]) -> dict[EventKey, int]:
+def credited_before(originals: Mapping[bytes, Original]) -> set[bytes]:
+    """Return the events of which the revision before has given something."""
+    return {
+        event_hash
+        for event_hash, each in originals.items()
+        if each.decision.amount_millicredits or each.decision.reduction_mg
+    }
+
+
+def adjustments_of(session: Session, keys: Sequence[EventKey]) -> dict[EventKey, tuple[int, int, int]]:
+    """Return the adjustments that appeals about events led to: number, millicredits, mg."""
+    if not keys:
+        return {}
     account_ids, hashes = zip(*keys, strict=True)
     rows = raw_connection(session).execute(ADJUSTMENTS, (of_numbers(account_ids), of_bytes(hashes)))
-    return {(account_id, event_hash): seq for account_id, event_hash, seq in rows}
+    return {(account_id, event_hash): tuple(granted) for account_id, event_hash, *granted in rows}
 
 
 def _reviews(session: Session, keys: Sequence[EventKey]) -> dict[EventKey, tuple[int, bool]]:

@@ -38,6 +38,8 @@ class Ended(Protocol):
         """What the arithmetic needs beyond inputs and versions, as `Outcome` says."""
 
 
+OTHER_PROGRAMME = "other_programme"
+"""Why an act earned nothing that another programme has credited."""
 NOTHING: dict[Disposition, Sentence] = {
     Disposition.ACCOUNT_FROZEN: Sentence("the account was frozen", "账户处于冻结状态"),
     Disposition.ACCOUNT_CLOSED: Sentence("the account was closed", "账户已销户"),
@@ -116,7 +118,13 @@ def sentence_for(
         return _earned(decision, names, pinned=pinned, estimate_mg=estimate_mg, cap=cap, boosts=boosts)
     if disposition is Disposition.BUDGET_EXHAUSTED:
         return _budget_used_up(decision, names, budget)
-    why = _why_nothing(disposition, pinned, reason, cap)
+    if reason == OTHER_PROGRAMME:
+        why = Sentence(
+            f"the programme “{decision.trace['name_en']}” has credited the same act",
+            f"同一行为已由“{decision.trace['name_zh']}”计入",
+        )
+    else:
+        why = _why_nothing(disposition, pinned, reason, cap)
     return Sentence(
         f"{names.en} on {day} earned nothing: {why.en}.", f"{day} 的{names.zh}未获得积分:{why.zh}。"
     )

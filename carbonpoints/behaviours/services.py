@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from carbonpoints.accounts.programme import programme_settings
-from carbonpoints.behaviours.candidates import Budgets, Candidate, Delivery, Source
+from carbonpoints.behaviours.candidates import Candidate, Delivery, Source
 from carbonpoints.behaviours.deciding import decide
 from carbonpoints.behaviours.dispositions import Disposition
 from carbonpoints.behaviours.errors import UnknownSource
@@ -57,15 +57,27 @@ class Placed:
 
 
 def open_delivery(
-    session: Session, *, programme_id: int, source_uri: str, received_at: datetime, budgets: Budgets = ()
+    session: Session,
+    *,
+    programme_id: int,
+    source_uri: str,
+    received_at: datetime,
+    catalogue: Catalogue | None = None,
 ) -> Delivery:
-    """Return what all events of one delivery share; UnknownSource where the source is not registered."""
+    """Return what all events of one delivery share; UnknownSource where the source is not registered.
+
+    The catalogue is left out where nothing is decided.
+    """
     programme = programme_settings(session, programme_id)
-    return _open_delivery(session, programme, source_uri, received_at, budgets)
+    return _open_delivery(session, programme, source_uri, received_at, catalogue)
 
 
 def _open_delivery(
-    session: Session, programme: ProgrammeSettings, source_uri: str, received_at: datetime, budgets: Budgets
+    session: Session,
+    programme: ProgrammeSettings,
+    source_uri: str,
+    received_at: datetime,
+    catalogue: Catalogue | None,
 ) -> Delivery:
     declared = programme.event_sources.get(source_uri)
     if declared is None:
@@ -78,7 +90,8 @@ def _open_delivery(
         received_at=received_at,
         identity_key=config.identity_key,
         key_version=config.identity_key_version,
-        budgets=budgets,
+        budgets=catalogue.budgets if catalogue is not None else (),
+        agreements=catalogue.agreements if catalogue is not None else (),
     )
 
 
@@ -127,7 +140,7 @@ def place_events(
 
     Raises UnknownSource before anything is written.
     """
-    delivery = _open_delivery(session, programme, source_uri, clock.now(), catalogue.budgets)
+    delivery = _open_delivery(session, programme, source_uri, clock.now(), catalogue)
     candidates = prepare(delivery, catalogue, events)
     place(session, delivery, candidates)
     return Placed(delivery, candidates)

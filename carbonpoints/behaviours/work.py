@@ -15,6 +15,7 @@ from carbonpoints.ledger.budgets import DRAWN_ON
 from carbonpoints.ledger.flows import Book, Moment
 from carbonpoints.ledger.queries import KnownEvent, StoredDecision
 from carbonpoints.ledger.slices import Amount
+from carbonpoints.rules.agreements import AgreementDefinition
 from carbonpoints.rules.budgets import Purse
 from carbonpoints.rules.usage import UsageBook
 
@@ -50,6 +51,8 @@ class Work:
     """Copies of those that stayed undecided after all: the caller may run again with the candidates as they were."""
     originals: Mapping[bytes, Original]
     """What reversals and corrections take back."""
+    marked: Mapping[bytes, AgreementDefinition]
+    """Events whose act another programme has credited, with the agreement that says so."""
     reversed: Mapping[bytes, bytes]
     """Events that a reversal claims, whether or not it was decided: they earn nothing more."""
     claims: dict[int, ClaimChanges]

@@ -6,9 +6,10 @@ start with the variable's name.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ENVIRONMENTS = ("development", "testing", "demo", "production")
@@ -44,6 +45,8 @@ class Settings:
     request_bytes_max: int
     upload_bytes_max: int
     rate_limit_per_minute: int
+    exchange_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False, hash=False)
+    """Secrets shared with other programmes, by the key reference that an agreement names."""
 
     @property
     def is_production(self) -> bool:
@@ -69,6 +72,21 @@ def _required(env: Mapping[str, str], name: str) -> str:
     if not value:
         raise ConfigError(f"{name} is not set")
     return value
+
+
+def _secrets(env: Mapping[str, str], name: str) -> dict[str, bytes]:
+    """Return the secrets of a JSON object of texts; no value is ever part of a message."""
+    try:
+        found = json.loads(env.get(name, "") or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(secret, str) for secret in found.values()):
+        raise ConfigError(f"{name} must be a JSON object of texts")
+    secrets = {reference: secret.encode() for reference, secret in found.items()}
+    for reference, secret in secrets.items():
+        if len(secret) < MINIMUM_KEY_BYTES:
+            raise ConfigError(f"{name}: {reference} must have at least {MINIMUM_KEY_BYTES} bytes")
+    return secrets
 
 
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
@@ -108,6 +126,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         request_bytes_max=_integer(env, "CARBONPOINTS_REQUEST_BYTES_MAX", 2 * 1024 * 1024, 1),
         upload_bytes_max=_integer(env, "CARBONPOINTS_UPLOAD_BYTES_MAX", 4 * 1024**3, 1),
         rate_limit_per_minute=_integer(env, "CARBONPOINTS_RATE_LIMIT_PER_MINUTE", 6_000, 1),
+        exchange_keys=_secrets(env, "CARBONPOINTS_EXCHANGE_KEYS"),
     )
 
 

@@ -88,6 +88,12 @@ class InternationalSuite:
 SUITE: Suite = InternationalSuite()
 
 
+def derive_key(secret: bytes, info: bytes) -> bytes:
+    """Return the key of 32 bytes that HKDF (RFC 5869, without salt) makes of a secret for one purpose, `info`."""
+    extracted = SUITE.mac(bytes(32), secret)
+    return SUITE.mac(extracted, info + b"\x01")
+
+
 def identity_hash(key: bytes, *parts: str) -> bytes:
     """Return the keyed hash (16 bytes) that stands for an identity outside its account (M8).
 

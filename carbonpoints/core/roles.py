@@ -57,6 +57,9 @@ SCOPES = frozenset(
         "reviews:write",
         "reviews:read",
         "reviews:decide",
+        "exchange:write",
+        "exchange:read",
+        "coverage:read",
     }
 )
 
@@ -67,6 +70,7 @@ _RULES_READ = (
     "backtests:write",
     "backtests:read",
     "budgets:read",
+    "coverage:read",
 )
 """What makers and checkers of rules both do: look, and try out."""
 
@@ -144,6 +148,9 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "clock:write",
             "appeals:read",
             "appeals:decide",
+            "exchange:write",
+            "exchange:read",
+            "coverage:read",
         }
     ),
     Role.AUDITOR: frozenset(
@@ -160,9 +167,20 @@ ROLE_SCOPES: dict[Role, frozenset[str]] = {
             "ledger:read",
             "appeals:read",
             "reviews:read",
+            "exchange:read",
+            "coverage:read",
         }
     ),
-    Role.DATA_PROTECTION: frozenset({"accounts:read", "events:read", "catalogue:read", "appeals:read"}),
+    Role.DATA_PROTECTION: frozenset(
+        {
+            "accounts:read",
+            "events:read",
+            "catalogue:read",
+            "appeals:read",
+            "exchange:read",
+            "coverage:read",
+        }
+    ),
 }
 """The most that a token of each role may do; its `scope` claim can only narrow this."""
 

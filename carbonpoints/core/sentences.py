@@ -18,9 +18,10 @@ class Sentence(NamedTuple):
 
 
 CAVEAT = Sentence(
-    "An estimate by the method named with each act, for the acts of the stated time only. It is not tradable and "
-    "cannot be used as an offset.",
-    "减排量为按各次行为所列方法、仅就所示期间的行为作出的估算,不可交易,不得用于碳抵消。",
+    "An estimate by the method named with each act, for the acts of the stated time only, checked against other "
+    "programmes under registered agreements and with consent only. It is not tradable and cannot be used as an offset.",
+    "减排量为按各次行为所列方法、仅就所示期间的行为作出的估算,仅在已登记的合作协议和客户授权下与其他碳普惠项目核对,不可交易,"
+    "不得用于碳抵消。",
 )
 """What every figure of a reduction is shown with (M13)."""
 

@@ -32,6 +32,10 @@ FROM unnest(%s::bigint[], %s::bigint[]) AS asked (account_id, event_seq)
 JOIN decision d ON d.account_id = asked.account_id AND d.kind = %s AND (d.trace -> 'event_seq')::bigint = asked.event_seq
 ORDER BY d.account_id, d.account_seq
 """
+FORFEITED = """
+SELECT d.account_id, asked.award_seq FROM unnest(%s::bigint[], %s::bigint[]) AS asked (account_id, award_seq)
+JOIN decision d ON d.account_id = asked.account_id AND d.kind = %s AND (d.trace -> 'award_seq')::bigint = asked.award_seq
+"""
 
 
 def find_decisions(
@@ -69,3 +73,12 @@ def find_restatements(
         restatement = Restatement.of(*row)
         found.setdefault((account_id, restatement.event_seq), []).append(restatement)
     return found
+
+
+def find_forfeited(session: Session, pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return those decided events, by account and number, whose awards were taken back in their own account."""
+    if not pairs:
+        return set()
+    account_ids, seqs = zip(*pairs, strict=True)
+    parameters = (list(account_ids), list(seqs), int(DecisionKind.REVERSAL))
+    return set(raw_connection(session).execute(FORFEITED, parameters).fetchall())

@@ -29,6 +29,7 @@ from carbonpoints.approvals.versions import (
     read_versions,
     version_mark,
 )
+from carbonpoints.rules.agreements import AgreementDefinition
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
@@ -56,6 +57,7 @@ KINDS = (
     VersionKind.SHARED_CAP,
     VersionKind.CAMPAIGN,
     VersionKind.BUDGET,
+    VersionKind.AGREEMENT,
 )
 
 
@@ -120,6 +122,7 @@ class Catalogue:
     behaviours: Mapping[str, BehaviourDefinition]
     """The known behaviour types by code, as they hold latest."""
     budgets: Sequence[Held[BudgetDefinition]]
+    agreements: Sequence[Held[AgreementDefinition]]
     _timelines: Mapping[str, Timeline[PinnedRule | None]]
 
     def rule_at(self, behaviour_code: str, occurred_at: datetime) -> PinnedRule | None:
@@ -194,6 +197,7 @@ def read_held(session: Session, programme_id: int, *, known_at: datetime | None 
         held(SharedCapDefinition, VersionKind.SHARED_CAP),
         held(CampaignDefinition, VersionKind.CAMPAIGN),
         held(BudgetDefinition, VersionKind.BUDGET),
+        held(AgreementDefinition, VersionKind.AGREEMENT),
     )
 
 
@@ -266,6 +270,7 @@ def _catalogue(
         mark_of(held.versions),
         {code: _latest(timeline) for code, timeline in timelines.items()},
         held.budgets,
+        held.agreements,
         {
             code: Timeline(
                 timeline.starts, [pinned[entry.pin_hash] if entry else None for entry in timeline.entries]

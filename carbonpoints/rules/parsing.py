@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from carbonpoints.core.errors import Message
+from carbonpoints.rules.agreements import AgreementDefinition, validate_agreement
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
@@ -41,6 +42,7 @@ Definition = TypeVar(
     ProgrammeDefinition,
     SharedCapDefinition,
     CampaignDefinition,
+    AgreementDefinition,
 )
 
 _VALIDATORS: dict[type, Callable[..., Found]] = {
@@ -51,6 +53,7 @@ _VALIDATORS: dict[type, Callable[..., Found]] = {
     ProgrammeDefinition: validate_programme,
     SharedCapDefinition: validate_shared_cap,
     CampaignDefinition: validate_campaign,
+    AgreementDefinition: validate_agreement,
 }
 
 

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from carbonpoints.approvals.versions import StoredVersion
 from carbonpoints.core.crypto import SUITE
+from carbonpoints.rules.agreements import AgreementDefinition
 from carbonpoints.rules.campaigns import CampaignDefinition, SharedCapDefinition
 from carbonpoints.rules.definitions import (
     BehaviourDefinition,
@@ -30,6 +31,7 @@ Definition = TypeVar(
     SharedCapDefinition,
     CampaignDefinition,
     BudgetDefinition,
+    AgreementDefinition,
 )
 Entry = TypeVar("Entry")
 
@@ -59,6 +61,7 @@ class HeldVersions:
     shared_caps: Sequence[Held[SharedCapDefinition]] = ()
     campaigns: Sequence[Held[CampaignDefinition]] = ()
     budgets: Sequence[Held[BudgetDefinition]] = ()
+    agreements: Sequence[Held[AgreementDefinition]] = ()
 
     @property
     def versions(self) -> list[StoredVersion]:
@@ -70,6 +73,7 @@ class HeldVersions:
             *versions_of(self.shared_caps),
             *versions_of(self.campaigns),
             *versions_of(self.budgets),
+            *versions_of(self.agreements),
         ]
 
 

@@ -17,6 +17,7 @@ from carbonpoints.rules.shipped import load_shipped
 from carbonpoints.rules.workbook_routes import XLSX
 from carbonpoints.rules.workbook_tables import factor_sheet
 from carbonpoints.rules.workbooks import write_workbook
+from tests.exchange.world import SHENZHEN, marks_file
 
 OWNER, STRANGER, FOREIGNER = "OWNER", "STRANGER", "FOREIGNER"
 """Two customers of one bank and a customer of another."""
@@ -60,7 +61,7 @@ class Call:
     def body(self) -> dict[str, Any]:
         """Arguments of the test client."""
         if self.uploads:
-            return {"data": {"file": (BytesIO(b"any file"), "day.csv")}}
+            return {"data": {"file": (BytesIO(self.content or b"any file"), "day.csv")}}
         if self.content is not None:
             return {"data": self.content}
         return {"json": self.json} if self.json is not None else {}
@@ -224,6 +225,23 @@ CALLS: dict[str, Call] = {
     "replays.get_backtest": Call(Role.RULE_MAKER),
     "replays.post_cancel": Call(Role.RULE_MAKER),
     "replays.get_reexecutions": Call(Role.AUDITOR, names=False),
+    "exchange.list_agreements": Call(Role.AUDITOR, names=False),
+    "exchange.post_import": Call(Role.OPERATIONS, uploads=True, content=marks_file(), names=False),
+    "exchange.list_imports": Call(Role.AUDITOR, names=False),
+    "exchange.get_conflicts": Call(
+        Role.OPERATIONS, query={"purpose": "case:1"}, before=("exchange.post_import",)
+    ),
+    "exchange.post_export": Call(
+        Role.OPERATIONS,
+        {"agreement": SHENZHEN.code, "period": "2026-06", "reason": "asked for"},
+        names=False,
+    ),
+    "exchange.list_exports": Call(Role.DATA_PROTECTION, names=False),
+    "exchange.approve_export": Call(
+        Role.OPERATIONS, before=("exchange.post_export",), person="somebody else"
+    ),
+    "exchange.take_export": Call(Role.OPERATIONS, before=("exchange.approve_export",)),
+    "exchange.get_coverage": Call(Role.AUDITOR, query={"period": "2026-06"}, names=False),
     "test_clock.read_clock": Call(Role.OPERATIONS, names=False),
     "test_clock.set_clock": Call(Role.OPERATIONS, {"fixed_at": "2026-06-15T12:00:00+08:00"}, names=False),
     "test_clock.release_clock": Call(Role.OPERATIONS, names=False),

@@ -21,7 +21,10 @@ from carbonpoints.accounts.bulk import DeclaredConsent, consent_in_bulk, open_ac
 from carbonpoints.accounts.opening import NewHolder
 from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.accounts.schemes import Scheme
+from carbonpoints.approvals import services as approvals
+from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.services import create_bank_and_programme
+from carbonpoints.approvals.versions import VersionKind
 from carbonpoints.behaviours.feed_services import import_profiles
 from carbonpoints.behaviours.profiles import shipped_profiles
 from carbonpoints.core.auth import issue_demo_token
@@ -38,12 +41,18 @@ from carbonpoints.rules.services import import_shipped, seed_programme
 from carbonpoints.rules.shipped import load_shipped
 from carbonpoints.rules.submissions import Located, Submission
 from tests.architecture.calls import CALLS, FOREIGNER, OWNER, PATHS, SOURCE, STRANGER, feed_change
+from tests.exchange.world import MAY_BEGINS, SHENZHEN
 from tests.restating.scenes import put_in_force_at_once, restatement
 from tests.rules.term_files import terms
 
 NOW = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
 HOME, ABROAD = "https://login.home.test", "https://login.abroad.test"
 PERSONS = {"maker_person": "maker", "checker_person": "checker"}
+
+
+AGREED = ProposedVersion(
+    kind=VersionKind.AGREEMENT, code=SHENZHEN.code, content=as_content(SHENZHEN), valid_from=MAY_BEGINS
+)
 
 
 def _open(programme_id: int, *subjects: str) -> list[int]:
@@ -148,6 +157,8 @@ class World:
             assert answer.status_code < 300, (earlier, answer.text)
             self.ids["merge_no"] = str((answer.json or {}).get("merge_no", 1))
             self.ids["etag"] = answer.headers.get("ETag", "")
+            made = answer.json or {}
+            self.ids |= {name: made[name] for name in ("import_id", "export_id") if name in made}
             for bucket in waiting_buckets():
                 deliver_bucket(bucket, owner="test")
         call = CALLS[endpoint]
@@ -179,6 +190,7 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         )
         put_in_force_at_once(home, restatement())
         with transaction() as opened:
+            approvals.import_shipped(opened, programme_id=home, proposed=[AGREED], **PERSONS)
             abroad = create_bank_and_programme(
                 opened,
                 bank_code="abroad",
@@ -203,6 +215,8 @@ def world(app: Flask, client: FlaskClient, session: Session, settings: Settings)
         event_seq = int(made.ids["event_id"].rsplit("_", 1)[1])
         made.ids["review_id"] = f"rev_{owner}_{event_seq + 2}"  # After the event's one entry.
         made.ids["event_source_id"] = event["items"][0]["id"]
+        made.send_rightly("exchange.approve_export")
+        made.send_rightly("exchange.get_conflicts")
         change = made.send_rightly("changes.create_change")
         assert change.json is not None
         made.ids["change_request_id"] = str(change.json["change"]["change_request_id"])

@@ -33,7 +33,7 @@ def pinned(behaviour: str, rule: str, *, version_id: int = 1, **changes: Any) ->
 
 
 def catalogue(**timelines: Timeline[PinnedRule | None]) -> Catalogue:
-    return Catalogue(1, None, {}, (), timelines)  # type: ignore[arg-type]
+    return Catalogue(1, None, {}, (), (), timelines)  # type: ignore[arg-type]
 
 
 def always(rule: PinnedRule) -> Timeline[PinnedRule | None]:
