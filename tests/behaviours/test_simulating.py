@@ -65,7 +65,7 @@ def test_what_is_in_force_gives_what_a_real_event_gets(maker: Api, session: Sess
     caps, found = tried.pop("caps"), tried.pop("findings")
     assert (found, tried.pop("campaigns")) == ([], [])
     only_stored = ("event_id", "account_id", "occurred_at", "received_at", "booked_at", "business_date")
-    for name in (*only_stored, "inputs_state", "taken_back", "appeal"):
+    for name in (*only_stored, "inputs_state", "taken_back", "appeal", "restatements"):
         why.pop(name)
     assert tried == {**why, "inputs": why["inputs"]["data"]}
     assert tried["rule"]["version_id"] == version_of(session, "rule", "bus_trip")

@@ -113,6 +113,7 @@ def test_an_award_says_all_there_is_to_say(api: Api, world: World) -> None:
     nothing = {"expression": "0", "steps": [], "result_g": "0"}
     assert why == {
         "event_id": item["event_id"],
+        "restatements": [],
         "account_id": account_public_id(world.accounts["C1"]),
         "behaviour": "bus_trip",
         "disposition": "credited",

@@ -232,7 +232,7 @@ def test_what_rests_on_erased_inputs_keeps_its_recorded_outcome(world: World) ->
     pay(world, 1, days_ago=1)
     report = run(world, granting(3 * GRANT))
     assert (report["events_judged"], report["events_evidence_erased"]) == (1, 3)
-    assert report["draft"]["amount_millicredits"] == 5 * GRANT
+    assert report["draft"]["amount_millicredits"] == GRANT + 3 * GRANT
 
 
 def test_what_was_refused_for_reasons_outside_the_rules_stays_refused(world: World) -> None:

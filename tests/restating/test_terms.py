@@ -6,13 +6,27 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from carbonpoints.behaviours.replay.reexecution import Result
 from carbonpoints.core.clock import clock_at
+from carbonpoints.core.config import Settings
+from carbonpoints.core.roles import Role
 from carbonpoints.ledger.adjusting import adjust
 from carbonpoints.rules.definitions import CapDefinition, ConditionDefinition
+from tests.behaviours.api import Api
+from tests.behaviours.reviewing import (
+    FORFEITED,
+    RELEASED,
+    Officers,
+    end,
+    event_id_of,
+    mark_account,
+    marked,
+)
 from tests.behaviours.test_campaigns import ship_terms
 from tests.behaviours.undoing import working
 from tests.behaviours.world import World
@@ -172,3 +186,40 @@ def test_a_reversal_gives_back_by_what_judges_the_act_now(world: World, session:
     assert counted(session, world, "month") == (1, 150_000, 150_000)
     world.take_back("A", behaviour="bus_trip")
     assert counted(session, world, "month") is None
+
+
+@pytest.fixture
+def officers(world: World, client: FlaskClient, settings: Settings) -> Officers:
+    opener, maker, checker = (
+        Api(client, settings, Role.RISK, name) for name in ("opener", "maker", "checker")
+    )
+    return Officers(opener, maker, checker)
+
+
+@pytest.mark.parametrize("outcome", [RELEASED, FORFEITED])
+def test_what_is_paid_for_an_event_under_review_waits_for_its_end(
+    world: World, session: Session, officers: Officers, outcome: str
+) -> None:
+    receipt = ride(world, "5")
+    review_id = marked(officers.opener, event_id=event_id_of(receipt))
+    restate(world, factor("30"))
+    assert held(session, world) == Held(0, 150_000)
+    with clock_at(LATER):
+        end(officers, review_id, outcome)
+    assert held(session, world) == (Held(150_000, 150_000) if outcome == RELEASED else Held(0, 0))
+    assert counted(session, world, "day") == ((1, 150_000, 150_000) if outcome == RELEASED else None)
+    session.rollback()
+    restate(world, factor("31"), code="again")
+    assert held(session, world).reduction == (155_000 if outcome == RELEASED else 0)
+
+
+def test_what_is_paid_to_an_account_under_review_waits_too(
+    world: World, session: Session, officers: Officers
+) -> None:
+    ride(world, "5")
+    review_id = mark_account(officers.opener, world)
+    restate(world, factor("30"))
+    assert held(session, world) == Held(134_500, 150_000)
+    with clock_at(LATER):
+        end(officers, review_id, RELEASED)
+    assert held(session, world) == Held(150_000, 150_000)
