@@ -111,6 +111,19 @@ def test_others_that_share_a_cap_are_judged_again_by_what_judged_them(
     assert found["bus_trip"]["baseline"]["amount_millicredits"] == 134_500 + BONUS
 
 
+def test_what_the_restatement_does_not_name_stays_as_it_was_judged(world: World, session: Session) -> None:
+    ride(world, "5")
+    data: dict[str, object] = {"distance_km": "5", "ticket_reference": "M"}
+    metro = world.one("metro_trip", data, at=YESTERDAY).reduction_mg
+    nothing = CapDefinition(code="one", window="event", mg=1)
+    restate(world, factor("30"), rule("metro_trip", caps=(nothing,)))
+    assert held(session, world).reduction == 150_000 + metro
+    restate(
+        world, rule("metro_trip", caps=(nothing,), expiry_months=9), code="both", behaviours=("metro_trip",)
+    )
+    assert held(session, world).reduction == 150_000 + 1
+
+
 def test_a_draft_counts_for_itself_whatever_was_posted_since(world: World) -> None:
     for _ in range(2):
         ride(world, "20")
