@@ -29,9 +29,11 @@ SMALL, LARGE = 1_000, 1_000_000
 RUNS = 7
 READS = 300
 CHUNK_EVENTS = 100
-"""Events booked at one instant, as a file brings them."""
+"""Events booked at one instant at the most, as a file brings them."""
 START = datetime(2025, 1, 1, tzinfo=UTC)
 YEARS = 3
+MONTHS = 12 * YEARS
+"""Both accounts have credits of each: they differ in the number of their entries and in nothing else."""
 CALENDAR = Calendar("Asia/Shanghai")
 GOALS = {
     "balance_read_p99_ms": at_most(5.0),
@@ -106,7 +108,8 @@ def _read_in_database(session: Session, account_id: int, at: datetime | None) ->
 def _open_account(entries: int) -> int:
     """Book an account with so many entries, spread over the years; returns its id."""
     events = entries // 2
-    chunks = max(1, events // CHUNK_EVENTS)
+    chunk_events = min(CHUNK_EVENTS, events // MONTHS)
+    chunks = events // chunk_events
     with transaction() as session:
         bank = Bank(code=f"bank{entries}", issuer=f"https://{entries}.example", name_en="B", name_zh="行")
         session.add(bank)
@@ -127,14 +130,15 @@ def _open_account(entries: int) -> int:
         )
         for chunk in range(chunks):
             share = chunk / chunks
-            _book_events(book, Moment.at(START + timedelta(days=365 * YEARS * share), CALENDAR))
+            at = START + timedelta(days=365 * YEARS * share)
+            _book_events(book, Moment.at(at, CALENDAR), chunk_events)
             posting.write_books(session, [book])
     return book.account_id
 
 
-def _book_events(book: Book, moment: Moment) -> None:
+def _book_events(book: Book, moment: Moment, count: int) -> None:
     expires_on = add_months(moment.local_date, 24)
-    for _ in range(CHUNK_EVENTS):
+    for _ in range(count):
         seq = book.decide(
             DecisionKind.EVENT,
             moment,

@@ -100,3 +100,14 @@ def test_what_is_paid_to_an_office_earns_nothing_as_a_payment(world: World, sess
         ("ineligible", "not_tax_or_fine"),
     ]
     assert rows(session, "entry") == 1
+
+
+def test_a_payment_is_no_case_whoever_reports_it(world: World, session: Session) -> None:
+    paid = report(world, 1, CORE, "non_cash_payment", payment("P-1"))
+    case = report(world, 2, PLATFORM, "e_government_service", {**CASE, "is_payment": True})
+    assert (paid.disposition.code, case.disposition.code, case.reason) == (
+        "credited",
+        "ineligible",
+        "no_payment",
+    )
+    assert rows(session, "entry") == 1
