@@ -63,6 +63,12 @@ class Original:
     is_forfeited: bool = False
     """A review ended with its forfeiture: it earns nothing more, whatever comes."""
 
+    @property
+    def has_given(self) -> bool:
+        """Whether it gave anything, as it stands."""
+        standing = self.restatements[-1] if self.restatements else self.decision
+        return bool(standing.amount_millicredits or standing.reduction_mg)
+
     def standing_seqs(self) -> list[int]:
         """Return the numbers of what can still be taken back: the award's, an adjustment's, those of restatements."""
         gone = self.history.causes.reversed.values()

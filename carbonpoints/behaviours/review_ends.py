@@ -93,7 +93,7 @@ def _forfeit(work: Work, review: Review) -> None:
         found = [original for original in originals_in(work, hashes) if not original.review_seq]
     else:
         found = originals_in(work, [review.event_hash])
-    taken = [each for each in found if not each.is_forfeited and _is_award(each)]
+    taken = [each for each in found if not each.is_forfeited and each.has_given]
     usage = usage_store.load(session, [each.candidate for each in taken])
     for original in taken:
         take_back(
@@ -110,8 +110,3 @@ def _forfeit(work: Work, review: Review) -> None:
     for code, days in sorted(drawn_by(each.decision for each in taken).items()):
         for day, amount in sorted(days.items()):
             give_back(session, programme_id=work.programme.id, business_date=day, amounts={code: amount})
-
-
-def _is_award(original: Original) -> bool:
-    decision = original.decision
-    return bool(decision.amount_millicredits or decision.reduction_mg or original.restatements)

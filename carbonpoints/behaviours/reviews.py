@@ -138,8 +138,7 @@ def _mark(work: Work, caller: Caller, event_hash: bytes | None, reason_code: Rea
     else:
         (original,) = originals_in(work, [event_hash])
         event_seq = original.decision.account_seq
-        earned = original.decision.amount_millicredits or original.decision.reduction_mg
-        if not earned or original.is_forfeited or original.moved:
+        if not original.has_given or original.is_forfeited or original.moved:
             raise NothingToReview
         awards = [original.award(work.book, each) for each in original.standing_seqs()]
         seq = review_event(work.book, work.moment, event_seq=event_seq, awards=awards)

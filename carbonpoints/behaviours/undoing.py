@@ -100,7 +100,7 @@ def take_back_corrected(
 ) -> None:
     """Take back what the event earned by its last revision; the credits it earns now pay for what was spent of them."""
     decision = original.decision
-    if decision.amount_millicredits or decision.reduction_mg or original.restatements:
+    if original.has_given:
         limit = work.delivery.programme.clawback_limit_millicredits + amount_millicredits
         trace = {"reason": CORRECTED}
         take_back(book, work.moment, original, clawback_limit_millicredits=limit, trace=trace)

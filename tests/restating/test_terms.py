@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from carbonpoints.behaviours.exchange.standing import NotedAct, awards_of
 from carbonpoints.behaviours.replay.reexecution import Result
 from carbonpoints.core.clock import clock_at
 from carbonpoints.core.config import Settings
 from carbonpoints.core.roles import Role
 from carbonpoints.ledger.adjusting import adjust
+from carbonpoints.ledger.reductions import standing_reductions
 from carbonpoints.rules.definitions import CapDefinition, ConditionDefinition
 from tests.behaviours.api import Api
 from tests.behaviours.reviewing import (
@@ -111,7 +113,10 @@ def test_others_that_share_a_cap_are_judged_again_by_what_judged_them(
     assert found["bus_trip"]["baseline"]["amount_millicredits"] == 134_500 + BONUS
 
 
-def test_what_the_restatement_does_not_name_stays_as_it_was_judged(world: World, session: Session) -> None:
+def test_what_the_restatement_does_not_name_stays_as_it_was_judged(
+    world: World, session: Session, tmp_path: Path
+) -> None:
+    ship_terms(world, tmp_path)  # A cap that both share, so that both are judged again.
     ride(world, "5")
     data: dict[str, object] = {"distance_km": "5", "ticket_reference": "M"}
     metro = world.one("metro_trip", data, at=YESTERDAY).reduction_mg
@@ -236,3 +241,34 @@ def test_what_is_paid_to_an_account_under_review_waits_too(
     with clock_at(LATER):
         end(officers, review_id, RELEASED)
     assert held(session, world) == Held(150_000, 150_000)
+
+
+def test_what_only_a_restatement_gave_is_forfeited_with_its_event(
+    world: World, session: Session, officers: Officers
+) -> None:
+    restate(world, rule(eligibility=(FAR,)), code="wrongly")
+    receipt = ride(world, "5")
+    assert receipt.reason == "far"
+    restate(world, rule())
+    with clock_at(LATER):
+        end(officers, marked(officers.opener, event_id=event_id_of(receipt)), FORFEITED)
+    assert held(session, world) == Held(0, 0)
+    assert counted(session, world, "day") is None
+
+
+def test_what_stands_of_acts_knows_restatements_and_forfeitures(
+    world: World, session: Session, officers: Officers
+) -> None:
+    kept, lost = ride(world, "5"), ride(world, "5")
+    restate(world, factor("30"))
+    with clock_at(LATER):
+        end(officers, marked(officers.opener, event_id=event_id_of(lost)), FORFEITED)
+    acts = [NotedAct(each.event_hash, each.account_id, 0, YESTERDAY) for each in (kept, lost)]
+    standing, undecided = awards_of(session, acts)
+    june = standing_reductions(
+        session, world.programme_id, first_day=date(2026, 6, 1), last_day=date(2026, 6, 30)
+    )
+    session.rollback()
+    assert {act: award.reduction_mg for act, award in standing.items()} == {acts[0]: 150_000}
+    assert undecided == []
+    assert sum(june.values()) == 150_000
