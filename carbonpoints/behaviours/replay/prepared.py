@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.models import RulePin, Version
-from carbonpoints.behaviours.replay.history import Period
+from carbonpoints.behaviours.replay.accounts import Facts, Replayed, replay
+from carbonpoints.behaviours.replay.history import Extent, Period, read_events
 from carbonpoints.behaviours.replay.judges import Judge, make_judges, make_rerun_judges, reach_of
 from carbonpoints.behaviours.replay.restatement import RestatementDefinition
+from carbonpoints.core.db import settings
 from carbonpoints.rules.catalogue import PinnedRule, catalogue_of, read_held, read_pins
 from carbonpoints.rules.drafting import with_draft
 
@@ -76,6 +78,20 @@ def prepare_rerun(
     period = Period(restatement.first_day, restatement.last_day)
     reach = reach_of(judges.values(), period.first_day, period.last_day)
     return Prepared(period, Period(*reach), judges, is_rerun=True)
+
+
+def replay_extent(session: Session, prepared: Prepared, extent: Extent, facts: Facts) -> Iterator[Replayed]:
+    """Yield the period's events of a range of accounts with what they would give; `facts` are those of the range."""
+    period = prepared.period
+    return replay(
+        read_events(session, extent, period, prepared.reach, prepared.judges),
+        prepared.judges,
+        period.first_day,
+        period.last_day,
+        secret=settings().identity_key,
+        facts=facts,
+        rerun=prepared.is_rerun,
+    )
 
 
 def pins_of(session: Session, programme_id: int) -> dict[int, PinnedRule]:

@@ -21,19 +21,18 @@ from carbonpoints.accounts.programme import programme_settings
 from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.versions import VersionKind, content_hash, current_versions
 from carbonpoints.behaviours.jobs import collector_paused
-from carbonpoints.behaviours.replay.accounts import replay
 from carbonpoints.behaviours.replay.drafts import draft_content, read_draft_content
 from carbonpoints.behaviours.replay.evidence import record_back_test
 from carbonpoints.behaviours.replay.forecast import BudgetLimit
-from carbonpoints.behaviours.replay.history import Extent, Period, read_events, read_facts
+from carbonpoints.behaviours.replay.history import Extent, Period, read_facts
 from carbonpoints.behaviours.replay.models import BacktestRun
-from carbonpoints.behaviours.replay.prepared import Prepared, prepare_draft, prepare_rerun
+from carbonpoints.behaviours.replay.prepared import Prepared, prepare_draft, prepare_rerun, replay_extent
 from carbonpoints.behaviours.replay.report import Basis, make_report
 from carbonpoints.behaviours.replay.restatement import LEFT, RestatementDefinition, Standing, read_restatement
 from carbonpoints.behaviours.replay.totals import Totals
 from carbonpoints.core import clock
 from carbonpoints.core.clock import Calendar
-from carbonpoints.core.db import raw_connection, settings, transaction
+from carbonpoints.core.db import raw_connection, transaction
 from carbonpoints.ledger.history import outstanding_millicredits, partition_accounts
 from carbonpoints.rules.budget_views import budgets_left
 from carbonpoints.rules.drafting import held_since_ever
@@ -168,19 +167,10 @@ def replay_accounts(
     session: Session, prepared: Prepared, extent: Extent, calendar: Calendar
 ) -> tuple[Totals, Standing]:
     """Replay the events of a range of accounts and return their totals, and what a restatement leaves as it is."""
-    period = prepared.period
     totals = Totals()
     facts = read_facts(session, extent, calendar)
     standing = Standing(facts)
-    replayed = replay(
-        read_events(session, extent, period, prepared.reach, prepared.judges),
-        prepared.judges,
-        period.first_day,
-        period.last_day,
-        secret=settings().identity_key,
-        facts=facts,
-        rerun=prepared.is_rerun,
-    )
+    replayed = replay_extent(session, prepared, extent, facts)
     totals.take(standing.of(replayed) if prepared.is_rerun else replayed, prepared.expiry_months)
     return totals, standing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,9 @@ from carbonpoints.accounts.identities import surviving_accounts
 from carbonpoints.accounts.under_review import open_event_reviews
 from carbonpoints.behaviours import usage_store
 from carbonpoints.behaviours.deciding import expiry_of
-from carbonpoints.behaviours.replay.accounts import Facts, PastEvent, Replayed, assess, recorded_mg, replay
-from carbonpoints.behaviours.replay.history import Extent, read_events, read_facts
-from carbonpoints.behaviours.replay.prepared import Prepared
+from carbonpoints.behaviours.replay.accounts import PastEvent, Replayed, assess, recorded_mg
+from carbonpoints.behaviours.replay.history import Extent, read_facts
+from carbonpoints.behaviours.replay.prepared import Prepared, replay_extent
 from carbonpoints.behaviours.replay.restatement import Standing
 from carbonpoints.core.db import settings
 from carbonpoints.core.errors import Busy
@@ -76,7 +76,7 @@ def post_differences(
     facts = read_facts(session, extent, calendar)
     standing = Standing(facts)
     found: dict[int, list[Replayed]] = {}
-    for replayed in standing.of(_rerun(session, approved, extent, facts)):
+    for replayed in standing.of(replay_extent(session, approved.prepared, extent, facts)):
         event, _, _, outcome = replayed
         posted["events"] += 1
         if (event.reduction_mg, event.amount_millicredits) != (
@@ -118,20 +118,6 @@ def _refuse_moving(session: Session, account_ids: Sequence[int], survivors: Mapp
     for account_id, survivor_id in survivors.items():
         if survivor_id != account_id and has_incoming_transfer(session, survivor_id):
             raise Busy
-
-
-def _rerun(session: Session, approved: Approved, extent: Extent, facts: Facts) -> Iterator[Replayed]:
-    prepared = approved.prepared
-    period = prepared.period
-    return replay(
-        read_events(session, extent, period, prepared.reach, prepared.judges),
-        prepared.judges,
-        period.first_day,
-        period.last_day,
-        secret=settings().identity_key,
-        facts=facts,
-        rerun=True,
-    )
 
 
 def _reviews(session: Session, account_ids: Collection[int]) -> dict[tuple[int, int], int]:

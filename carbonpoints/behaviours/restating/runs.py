@@ -7,7 +7,7 @@ them may work side by side.
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
@@ -102,10 +102,6 @@ def _close_next_run() -> bool:
         summed: Counter[str] = Counter(NOTHING_POSTED)
         for posted in session.scalars(READ_POSTED, {"version_id": version_id}):
             summed.update(posted)
-        run.posted, run.finished_at = dict(summed), _now(run)
+        run.posted, run.finished_at = dict(summed), clock.now()
         audit.record(session, action="restatement.done", detail={"version_id": version_id, **summed})
     return True
-
-
-def _now(run: RestatementRun) -> datetime:
-    return max(clock.now(), run.approved_at)
