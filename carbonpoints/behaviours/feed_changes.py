@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import tzinfo
 
 from sqlalchemy.orm import Session
@@ -22,26 +22,15 @@ from carbonpoints.behaviours.profiles import (
 )
 from carbonpoints.core.errors import FieldError, Message
 from carbonpoints.rules.catalogue import load_catalogue
-from carbonpoints.rules.changes import refuse_other_code, wrong_content
+from carbonpoints.rules.changes import read_definition
 from carbonpoints.rules.definitions import BehaviourDefinition
-from carbonpoints.rules.nodes import DefinitionError, content_tree
 from carbonpoints.rules.parsing import from_content
-from carbonpoints.rules.reading import Reader, as_content
 
 
 def _read(item: ProposedVersion, _zone: tzinfo) -> ProposedVersion:
     if item.content is None:
         return item
-    reader = Reader(item.code, content_tree(item.content))
-    try:
-        profile = reader.read(ProfileDefinition)
-        for path, message in validate_profile(profile):
-            reader.note(path, message)
-        reader.finish()
-    except DefinitionError as error:
-        raise wrong_content(error) from None
-    refuse_other_code(item, profile.code)
-    return replace(item, content=as_content(profile))
+    return read_definition(ProfileDefinition, item, validate_profile)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, time, tzinfo
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from carbonpoints.approvals.changes import ProposedVersion
 from carbonpoints.approvals.kinds import Checked, CheckFinding, Findings, KnownKinds
 from carbonpoints.approvals.requirements import EvidenceKind, Result
 from carbonpoints.approvals.versions import VersionKind, current_versions
-from carbonpoints.core.errors import FieldError, InvalidRequest
+from carbonpoints.core.errors import FieldError, InvalidRequest, Message
 from carbonpoints.core.models import Programme
 from carbonpoints.rules.admission import HasDates, InForce, review_submission, validity
 from carbonpoints.rules.budget_forecast import Outlook
@@ -32,11 +32,18 @@ from carbonpoints.rules.definitions import (
     RuleDefinition,
 )
 from carbonpoints.rules.findings import Finding
-from carbonpoints.rules.nodes import DefinitionError
+from carbonpoints.rules.nodes import DefinitionError, content_tree
 from carbonpoints.rules.parsing import Definition, parse_content
-from carbonpoints.rules.reading import as_content
+from carbonpoints.rules.reading import Reader, as_content
 from carbonpoints.rules.submissions import Located, Submission, read_proposed
 
+
+class _Coded(Protocol):
+    @property
+    def code(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Coded)
 _SAMPLES = re.compile(r"(ineligible_)?samples(\.|\Z)")
 
 
@@ -74,6 +81,25 @@ def refuse_other_code(item: ProposedVersion, code: str) -> None:
         raise InvalidRequest(
             fields=[FieldError("content.code", "other_code", "This must be %(code)s.", {"code": item.code})]
         )
+
+
+def read_definition(
+    kind: type[T], item: ProposedVersion, validate: Callable[[T], Iterable[tuple[str, Message]]]
+) -> ProposedVersion:
+    """Return an item of a kind that another package knows as it is stored.
+
+    Raises InvalidRequest that names each wrong field.
+    """
+    reader = Reader(item.code, content_tree(item.content))
+    try:
+        definition = reader.read(kind)
+        for path, message in validate(definition):
+            reader.note(path, message)
+        reader.finish()
+    except DefinitionError as error:
+        raise wrong_content(error) from None
+    refuse_other_code(item, definition.code)
+    return replace(item, content=as_content(definition))
 
 
 def _read(kind: type[Definition], item: ProposedVersion, zone: tzinfo) -> ProposedVersion:

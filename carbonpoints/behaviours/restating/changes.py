@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import tzinfo
 
 from sqlalchemy import text
@@ -25,9 +24,7 @@ from carbonpoints.core.db import raw_connection
 from carbonpoints.core.errors import FieldError, InvalidRequest, Message
 from carbonpoints.ledger.history import partition_accounts
 from carbonpoints.rules.catalogue import load_catalogue
-from carbonpoints.rules.changes import refuse_other_code, wrong_content
-from carbonpoints.rules.nodes import DefinitionError, content_tree
-from carbonpoints.rules.reading import Reader, as_content
+from carbonpoints.rules.changes import read_definition
 
 PARTITION_NUMBERS = 5_000
 """A partition's accounts are locked together: some two thousand events, a fraction of a second."""
@@ -57,16 +54,7 @@ def _read(item: ProposedVersion, _zone: tzinfo) -> ProposedVersion:
             raise InvalidRequest(
                 fields=[FieldError(name, "not_dated", "A restatement names its days in its content.")]
             )
-    reader = Reader(item.code, content_tree(item.content))
-    try:
-        restatement = reader.read(RestatementDefinition)
-        for path, message in validate_restatement(restatement):
-            reader.note(path, message)
-        reader.finish()
-    except DefinitionError as error:
-        raise wrong_content(error) from None
-    refuse_other_code(item, restatement.code)
-    return replace(item, content=as_content(restatement))
+    return read_definition(RestatementDefinition, item, validate_restatement)
 
 
 def _check(session: Session, programme_id: int, proposed: Sequence[ProposedVersion]) -> Findings:
